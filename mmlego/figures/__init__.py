@@ -1,0 +1,40 @@
+"""Figures and tables: each function takes arrays or data frames and returns a figure or a table.
+
+Nothing here trains, reads a file or shows a window. In a notebook, end the line that draws a figure
+with a semicolon; in a script, close it with ``matplotlib.pyplot.close``.
+"""
+
+from mmlego.figures import style
+from mmlego.figures.ablations import ablation_bars, paired_differences, sweep_plot
+from mmlego.figures.classification import confusion_plot, reliability_plot, roc_plot
+from mmlego.figures.curves import learning_curves
+from mmlego.figures.forest import forest_plot
+from mmlego.figures.matrices import pair_matrix
+from mmlego.figures.missing import class_overview, presence_plot, survival_overview
+from mmlego.figures.signals import energy_correlation_bars, signals_plot, spectra_plot
+from mmlego.figures.survival import kaplan_meier_plot, survival_calibration
+from mmlego.figures.tables import cohort_table, results_table, to_html
+
+__all__ = [
+    "ablation_bars",
+    "class_overview",
+    "cohort_table",
+    "confusion_plot",
+    "energy_correlation_bars",
+    "forest_plot",
+    "kaplan_meier_plot",
+    "learning_curves",
+    "pair_matrix",
+    "paired_differences",
+    "presence_plot",
+    "reliability_plot",
+    "results_table",
+    "roc_plot",
+    "signals_plot",
+    "spectra_plot",
+    "style",
+    "survival_calibration",
+    "survival_overview",
+    "sweep_plot",
+    "to_html",
+]

@@ -1,0 +1,74 @@
+"""Learning curves: training and validation loss of every repeat, with the epoch that was kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mmlego.figures import checks, style
+
+COLUMNS = ("label", "repeat", "epoch", "train_loss", "val_loss")
+
+
+@style.styled()
+def learning_curves(
+    histories: pd.DataFrame, *, loss: str = "Loss per sample", columns: int = 2
+) -> Figure:
+    """Draw one panel per label, one thin pair of lines per repeat, and mark the best epoch.
+
+    Args:
+        histories: Columns label, repeat, epoch (1-based), train_loss, val_loss. A label whose
+            val_loss is missing throughout was trained without validation; it gets no marks.
+        loss: Label of the vertical axis.
+        columns: Panels side by side, at most.
+
+    Raises:
+        DataError: If a column is missing or an epoch occurs twice.
+        ShapeError: If a loss is not finite.
+    """
+    rows = checks.table(histories, COLUMNS, name="learning_curves")
+    checks.finite_columns(rows, ("epoch", "train_loss"), name="learning_curves")
+    checks.one_per(rows, ("label", "repeat", "epoch"), name="learning_curves")
+    labels = list(dict.fromkeys(rows["label"]))
+    across = min(columns, len(labels))
+    down = int(np.ceil(len(labels) / across))
+    figure, axes = style.canvas(down, across, height=0.7 + (3.0 if across == 1 else 2.3) * down)
+    for ax, label in zip(axes.flat, labels, strict=False):
+        _panel(ax, rows[rows["label"] == label], str(label))
+    for ax in axes[:, 0]:
+        ax.set_ylabel(loss)
+    for ax in axes.flat[len(labels) :]:
+        ax.set_visible(False)
+    style.legend_below(figure, *_legend(), columns=2)
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, label: str) -> None:
+    watched = not rows["val_loss"].isna().all()
+    if watched:
+        checks.finite_columns(rows, ("val_loss",), name=f"learning_curves, label '{label}'")
+    for _, one in rows.sort_values("epoch").groupby("repeat", sort=True):
+        (line,) = ax.plot(one["epoch"], one["train_loss"], color=style.TRAIN, linewidth=1.2)
+        style.tag(line, "train")
+        if watched:
+            (line,) = ax.plot(one["epoch"], one["val_loss"], color=style.VALIDATION, linewidth=1.2)
+            style.tag(line, "validation")
+            best = one.loc[one["val_loss"].idxmin()]
+            (mark,) = ax.plot([best["epoch"]], [best["val_loss"]], "o", color=style.VALIDATION,
+                              markersize=6, markeredgecolor="white", zorder=3)  # fmt: skip
+            style.tag(mark, "best")
+    ax.set(xlabel="Epoch")
+    ax.set_title(label, fontsize=10.5)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _legend() -> tuple[list, list[str]]:
+    handles = [
+        Line2D([], [], color=style.TRAIN),
+        Line2D([], [], color=style.VALIDATION),
+        Line2D([], [], color=style.VALIDATION, marker="o", linestyle="none"),
+    ]
+    return handles, ["training", "validation", "epoch kept (lowest validation loss)"]

@@ -1,0 +1,185 @@
+"""House style: one palette keyed by method, human names, sizes that stay readable on a phone.
+
+Hues follow Okabe and Ito (2008), which stay apart for readers with color vision deficiency.
+A method family owns a hue and its members are shades of it, so a method looks the same in every
+figure of the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "MM-Lego": ("#00507d", ("lego_fuse", "lego_merge", "lego_block")),
+    "Unimodal encoders": ("#006e52", ("snn", "abmil")),
+    "Classical models": ("#7a5a2e", ("coxnet", "rsf", "boosting", "logistic")),
+    "Late fusion": ("#c65a00", ("late_bilinear", "late_concat", "ensemble")),
+    "Multimodal baselines": ("#9c3f77", ("healnet", "mcat", "perceiver", "multimodn")),
+    "MM dynamics": ("#8f7a00", ("mm_dynamics", "mm_static")),
+    "AMC": ("#a4262c", ("amc",)),
+    "Other fusion": (
+        "#4d4d7f",
+        ("flexmoe", "fusemoe", "limoe", "maggate", "mult", "tensor_fusion", "muse", "token_fusion"),
+    ),
+}
+NEUTRAL = "#3b3b3b"
+PUBLISHED = "#7f7f7f"
+GRID = "#d9d9d9"
+TRAIN, VALIDATION = "#56a0d3", "#c65a00"
+GROUPS = ("#00507d", "#c65a00", "#006e52", "#9c3f77", "#8f7a00", "#a4262c")
+
+_TITLES = {
+    "lego_block": "LegoBlock", "lego_merge": "LegoMerge", "lego_fuse": "LegoFuse",
+    "snn": "SNN", "abmil": "ABMIL", "ensemble": "Ensemble of encoders",
+    "late_concat": "Late fusion (concatenation)", "late_bilinear": "Late fusion (bilinear)",
+    "perceiver": "Perceiver", "multimodn": "MultiModN", "mcat": "MCAT", "healnet": "HEALNet",
+    "coxnet": "Cox (elastic net)", "rsf": "Random survival forest",
+    "boosting": "Gradient boosting", "logistic": "Logistic regression",
+    "mm_static": "MM static", "mm_dynamics": "MM dynamics", "amc": "AMC",
+    "flexmoe": "Flex-MoE", "fusemoe": "FuseMoE", "limoe": "LIMoE", "maggate": "MAG gate",
+    "mult": "MulT", "tensor_fusion": "Tensor fusion", "muse": "MUSE", "token_fusion": "TokenFusion",
+    "c_index": "Concordance index", "c_index_ipcw": "Concordance index (IPCW)",
+    "integrated_brier": "Integrated Brier score", "auc_td": "Time-dependent AUC",
+    "auc": "Area under the ROC curve", "macro_auc": "Macro one-vs-rest AUC",
+    "auc_hard": "AUC of hard labels", "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1", "accuracy": "Accuracy",
+    "stack": "stack", "weave": "weave", "paper": "paper profile", "official": "official profile",
+    "lossless": "lossless profile", "patient": "split by patient", "row": "split by row",
+    "survival": "Survival", "classification": "Classification",
+}  # fmt: skip
+LOWER_IS_BETTER = frozenset({"integrated_brier"})
+CHANCE = {
+    "c_index": 0.5, "c_index_ipcw": 0.5, "auc_td": 0.5,
+    "auc": 0.5, "macro_auc": 0.5, "auc_hard": 0.5,
+}  # fmt: skip
+
+
+def _settings() -> dict[str, object]:
+    return {
+        "figure.dpi": 110, "savefig.dpi": 160, "figure.facecolor": "white",
+        "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11.5, "legend.fontsize": 10,
+        "axes.titleweight": "bold", "axes.titlelocation": "left",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555",
+        "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.7,
+        "legend.frameon": False, "lines.linewidth": 1.8, "svg.hashsalt": "mmlego",
+    }  # fmt: skip
+
+
+def use() -> None:
+    """Set the house style for a reader's own figures; the only call that changes global state."""
+    mpl.rcParams.update(_settings())
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house style, whether or not ``use`` was called; also a decorator.
+
+    Unlike ``rc_context`` it restores only what it set: the first figure of a process may load a
+    backend, whose own settings must outlive it.
+    """
+    before = {name: mpl.rcParams[name] for name in _settings()}
+    mpl.rcParams.update(_settings())
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
+
+
+def color(method: str) -> str:
+    """Return the fixed color of a method as ``#rrggbb``.
+
+    A method that no family lists (one of a reader's own) gets the neutral dark gray.
+    """
+    for hue, members in FAMILIES.values():
+        if method in members:
+            # Members walk from the hue towards white, by less than half the way.
+            share = 0.42 * members.index(method) / max(len(members) - 1, 1)
+            return to_hex((1 - share) * np.array(to_rgb(hue)) + share)
+    return NEUTRAL
+
+
+def family(method: str) -> str:
+    """Return the name of the family of a method, "Own method" if no family lists it."""
+    names = (name for name, (_, members) in FAMILIES.items() if method in members)
+    return next(names, "Own method")
+
+
+def title(name: str) -> str:
+    """Return the human name of a method, variant or metric; unknown ones lose underscores."""
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def chance(metric: str) -> float | None:
+    """Return what guessing scores on a metric, None where that depends on the data."""
+    return CHANCE.get(metric)
+
+
+def canvas(
+    rows: int = 1, columns: int = 1, *, width: float = 5.8, height: float = 3.8, **options: object
+) -> tuple[Figure, np.ndarray]:
+    """Return a house-style figure and its axes ``(rows, columns)``.
+
+    Width and height are in inches; 5.8 inches keep 11 point text readable at phone width.
+    The figure belongs to pyplot: a notebook shows it at the end of its cell (end the line with a
+    semicolon, or it appears twice), and a script closes it with ``plt.close(figure)``.
+    """
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options
+    )
+    return figure, axes
+
+
+def frame_values(axes: Axes, values: object, *, least: float = 0.05) -> None:
+    """Frame the horizontal axis round the values, so that one wide interval cannot hide them.
+
+    With two or three repeats a t interval can be wider than the whole scale; it is then cut off at
+    the frame.
+
+    Args:
+        axes: Axes with everything drawn.
+        values: Numbers that must be seen, with room of 60% of their range on both sides.
+        least: Least room on each side.
+    """
+    low, high = float(np.min(values)), float(np.max(values))
+    room = max(0.6 * (high - low), least)
+    drawn = axes.get_xlim()
+    axes.set_xlim(max(drawn[0], low - room), min(drawn[1], high + room))
+
+
+def fan(position: float, n: int) -> np.ndarray:
+    """Return n heights around a row, so that equal values stay apart without random jitter."""
+    return position + 0.2 * np.linspace(-1, 1, n) * (n > 1)
+
+
+def tag(artists: object, name: str) -> None:
+    """Give artists a group id, by which tests and SVG output find them."""
+    for artist in artists if isinstance(artists, (list, tuple)) else [artists]:
+        artist.set_gid(name)
+
+
+def published_marker(axes: Axes, x: float, y: float, *, comparable: bool = True) -> Line2D:
+    """Draw a published value: a hollow gray diamond, lighter where protocols differ."""
+    (line,) = axes.plot(
+        [x], [y], marker="D", markersize=8, linestyle="none", zorder=4, markerfacecolor="none",
+        markeredgecolor=PUBLISHED, markeredgewidth=1.7, alpha=1.0 if comparable else 0.55,
+    )  # fmt: skip
+    tag(line, "published")
+    return line
+
+
+def legend_below(figure: Figure, handles: list, labels: list[str], *, columns: int = 2) -> None:
+    """Put one legend under the axes, where it hides no data."""
+    if handles:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(columns, len(handles)),
+            frameon=False, fontsize=10,
+        )  # fmt: skip
