@@ -1,0 +1,88 @@
+"""Published numbers beside ours, each with a word on whether the two can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mmlego.data.catalog import card_dirs, load_card
+from mmlego.errors import DataError
+
+TABLE = "mmlego_table1.csv"
+
+# (model and group in the published table) -> (method, role of the modalities here)
+_ROWS = {
+    ("SNN", "unimodal_tabular"): ("snn", "tabular"),
+    ("LegoBlock", "unimodal_tabular"): ("lego_block", "tabular"),
+    ("ABMIL", "unimodal_image_or_timeseries"): ("abmil", "other"),
+    ("LegoBlock", "unimodal_image_or_timeseries"): ("lego_block", "other"),
+    ("LegoMerge", "multimodal"): ("lego_merge", "multimodal"),
+    ("LegoFuse (2 epochs)", "multimodal"): ("lego_fuse", "multimodal"),
+}
+COLUMNS = ["method", "role", "published", "published_sd", "comparable", "why"]
+
+
+def published_table() -> pd.DataFrame:
+    """All cells of the published comparison, as printed.
+
+    Source: Hemker et al. 2025, Table 1 (values of the poster).
+    """
+    for folder in card_dirs():
+        path = folder / "published" / TABLE
+        if path.is_file():
+            return pd.read_csv(path)
+    raise DataError(
+        f"published numbers: {TABLE} not found in {[str(f) for f in card_dirs()]}; reinstall mmlego"
+    )
+
+
+def published_for(cohort: str, split_unit: str = "patient") -> pd.DataFrame:
+    """Published rows for a cohort, one per method and role of modalities; empty if there are none.
+
+    A row counts as comparable only if it was made from the same columns under the same splits: the
+    tables
+    of the four TCGA cohorts split by slide row. Images differ everywhere, and patient-level splits
+    remove
+    the leakage that the published ones have.
+    """
+    card = load_card(cohort)
+    if card.published is None or not card.published.dataset:
+        return pd.DataFrame(columns=COLUMNS)
+    table = published_table()
+    rows = table[table["dataset"] == card.published.dataset]
+    found = []
+    for row in rows.itertuples():
+        if (row.model, row.group) not in _ROWS:
+            continue
+        method, role = _ROWS[row.model, row.group]
+        why = _why_not(card.published.dataset, role, split_unit)
+        found.append(
+            [method, role, row.mean, row.std, not why, why or "same tables, same kind of split"]
+        )
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _why_not(dataset: str, role: str, split_unit: str) -> str:
+    """Why a published number cannot be compared with ours; empty if it can."""
+    if not dataset.startswith("TCGA"):
+        return "other patients and other variables stand in for the published data"
+    if role != "tabular":
+        return "the published images are whole slides; other image features stand in for them here"
+    if split_unit == "patient":
+        return "the published splits are by slide row, so patients can be in training and test"
+    return ""
+
+
+def role_of(modalities: Sequence[str], tables: Sequence[str]) -> str:
+    """Role of a set of modalities.
+
+    ``tabular`` (all tables), ``other`` (one that is no table), ``multimodal``.
+    """
+    tables_in = set(modalities) & set(tables)
+    others = set(modalities) - set(tables)
+    if tables_in and others:
+        return "multimodal"
+    if not others:
+        return "tabular" if tables_in == set(tables) else "part"
+    return "other" if len(others) == 1 else "part"

@@ -1,0 +1,121 @@
+"""A store of finished fits, addressed by everything that decides them.
+
+A fit is found again only if data, settings, seed and code are the same, so that a run that was
+killed
+goes on where it stopped, and a page can be drawn again without training again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmlego.errors import RunError
+
+
+@dataclass(frozen=True)
+class StoredFit:
+    """One fit as it lies on disk.
+
+    The key, tensors by name, facts, and the checksum of the tensors.
+    """
+
+    key: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    sha256: str
+
+
+def fit_key(**parts: Any) -> str:
+    """Hash everything that decides a fit, 20 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+class FitStore:
+    """Folder of finished fits, one folder each, written whole or not at all."""
+
+    def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
+        """Use ``folder``, made on the first write; a read-only store refuses to add a fit."""
+        self.folder = Path(folder)
+        self.read_only = read_only
+
+    def require_writable(self, what: str) -> None:
+        """Refuse at once, before any training, if a fit that is not here may not be made.
+
+        Raises:
+            RunError: If the store is read-only.
+        """
+        if self.read_only:
+            raise RunError(f"{what}: no stored fit with these settings, data and code")
+
+    def get(self, key: str) -> StoredFit | None:
+        """The fit of this key, or None if there is none.
+
+        Raises:
+            RunError: If its files are damaged.
+        """
+        place = self.folder / key
+        if not (place / "fit.json").is_file():
+            return None
+        weights = place / "tensors.safetensors"
+        try:
+            facts = json.loads((place / "fit.json").read_text(encoding="utf-8"))
+            digest = file_digest(weights)
+            tensors = load_file(weights)
+        except (OSError, ValueError, SafetensorError) as problem:
+            raise RunError(
+                f"stored fit {key}: cannot be read ({problem}); delete {place} and run again"
+            ) from None
+        if digest != facts["sha256"]:
+            raise RunError(
+                f"stored fit {key}: its weights differ from their checksum; delete {place} and run "
+                "again"
+            )
+        return StoredFit(key, tensors, facts["facts"], digest)
+
+    def put(self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> StoredFit:
+        """Write a fit in one step: a reader sees either all of it or nothing.
+
+        Raises:
+            RunError: If the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
+        except OSError as problem:
+            raise RunError(
+                f"fit store: cannot write to {self.folder} ({problem.strerror}); "
+                "give another place with the parameter 'results'"
+            ) from None
+        try:
+            save_file(
+                {name: value.contiguous() for name, value in tensors.items()},
+                draft / "tensors.safetensors",
+            )
+            digest = file_digest(draft / "tensors.safetensors")
+            text = json.dumps({"sha256": digest, "facts": facts})
+            (draft / "fit.json").write_text(text, encoding="utf-8")
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+            os.replace(draft, self.folder / key)
+        except OSError as problem:
+            raise RunError(
+                f"fit store: cannot write fit {key} to {self.folder} ({problem})"
+            ) from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return StoredFit(key, tensors, facts, digest)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

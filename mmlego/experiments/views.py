@@ -1,0 +1,185 @@
+"""Turn outcomes into the tables that figures draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmlego.data import Cohort
+from mmlego.errors import MetricError
+from mmlego.experiments.methods import METHODS
+from mmlego.experiments.outcome import Outcome
+from mmlego.experiments.published import published_for, role_of
+
+# Configurations of a published method that the paper gives no number for.
+NOT_PUBLISHED = ("stack, 0 epochs", "weave, 2 epochs", "merge, 2 epochs", "best by validation")
+METHOD_NAMES = {name: method.title for name, method in METHODS.items()}
+
+
+def main_metric(cohort: Cohort) -> str:
+    """The metric that a cohort is judged by.
+
+    C-index, AUC, or macro AUC for more than two classes.
+    """
+    if cohort.task == "survival":
+        return "c_index"
+    return "auc" if len(cohort.target.classes) == 2 else "macro_auc"
+
+
+def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
+    """Short name of a set of modalities: all tables together are ``tabular``."""
+    names = list(modalities)
+    if len(tables) > 1 and set(tables) <= set(names) and len(names) > 1:
+        names = ["tabular", *(name for name in names if name not in tables)]
+    return " + ".join(names)
+
+
+def method_label(outcome: Outcome) -> str:
+    """Name of a method and its variant, such as ``LegoFuse (stack, 2 epochs)``."""
+    name = METHOD_NAMES.get(outcome.method, outcome.method)
+    return name if outcome.variant in ("", "default") else f"{name} ({outcome.variant})"
+
+
+def label(outcome: Outcome, tables: Sequence[str] = ()) -> str:
+    """Readable name of what made an outcome, such as ``LegoBlock (wrapped), rna``."""
+    return f"{method_label(outcome)}, {modality_label(outcome.modalities, tables)}"
+
+
+def value_table(
+    outcomes: Iterable[Outcome],
+    metric: str,
+    name: Callable[[Outcome], object] = label,
+    column: str = "label",
+) -> pd.DataFrame:
+    """One row per outcome: label (or ``column``), method, repeat, value, n_train, n_test.
+
+    Outcomes for which the metric is undefined are left out.
+    """
+    rows = [
+        {
+            column: name(outcome),
+            "method": outcome.method,
+            "repeat": outcome.repeat,
+            "value": outcome.metrics[metric],
+            "n_train": outcome.n_train,
+            "n_test": outcome.n_test,
+        }
+        for outcome in outcomes
+        if np.isfinite(outcome.metrics.get(metric, np.nan))
+    ]
+    if not rows:
+        raise MetricError(f"metric '{metric}': expected a finite value for some outcome, got none")
+    return pd.DataFrame(rows)
+
+
+def forest_table(
+    outcomes: Sequence[Outcome],
+    metric: str,
+    cohort: Cohort,
+    split_unit: str,
+    *,
+    name: Callable[[Outcome], str] | None = None,
+) -> pd.DataFrame:
+    """Value table with the published numbers beside those rows that they belong to.
+
+    Rows are named by method and modalities, or by ``name`` where all rows see the same modalities.
+    """
+    tables = tables_of(cohort)
+    name = name or (lambda outcome: label(outcome, tables))
+    frame = value_table(outcomes, metric, name)
+    known = published_for(cohort.name, split_unit).set_index(["method", "role"])
+    roles = {
+        name(outcome): (outcome.method, role_of(outcome.modalities, tables))
+        for outcome in outcomes
+        if outcome.variant not in NOT_PUBLISHED
+    }
+    hits = {name: known.loc[role] for name, role in roles.items() if role in known.index}
+    frame["published"] = frame["label"].map(
+        lambda name: hits[name]["published"] if name in hits else np.nan
+    )
+    frame["comparable"] = frame["label"].map(
+        lambda name: bool(hits[name]["comparable"]) if name in hits else False
+    )
+    return frame
+
+
+def tables_of(cohort: Cohort) -> list[str]:
+    """Names of the tabular modalities, sorted."""
+    return sorted(
+        name for name, modality in cohort.modalities.items() if modality.kind == "tabular"
+    )
+
+
+def history_table(outcomes: Iterable[Outcome], tables: Sequence[str] = ()) -> pd.DataFrame:
+    """Training histories: label, repeat, epoch, train_loss, val_loss."""
+    rows = [
+        {"label": label(outcome, tables), "repeat": outcome.repeat}
+        | {name: entry[name] for name in ("epoch", "train_loss", "val_loss")}
+        for outcome in outcomes
+        for entry in outcome.history
+    ]
+    return pd.DataFrame(rows)
+
+
+def first_predictions(outcomes: Sequence[Outcome], cohort: Cohort) -> pd.DataFrame:
+    """Each sample once, with its prediction from the first repeat in which it was tested.
+
+    Every prediction comes from a model that never saw the patient, and no patient counts twice.
+    Columns: id, repeat, event, time, risk, high (risk above the median of that repeat's training
+    risks) for survival; id, repeat, label, score for two classes.
+    """
+    place = {name: row for row, name in enumerate(cohort.ids)}
+    rows: dict[str, dict] = {}
+    for outcome in sorted(outcomes, key=lambda item: item.repeat):
+        for position, name in enumerate(outcome.ids):
+            if name not in rows:
+                rows[name] = {"id": name, "repeat": outcome.repeat} | _facts(
+                    outcome, position, cohort, place[name]
+                )
+    return pd.DataFrame(list(rows.values()))
+
+
+def _facts(outcome: Outcome, position: int, cohort: Cohort, row: int) -> dict:
+    if cohort.task == "survival":
+        risk = float(outcome.prediction["risk"][position])
+        return {
+            "event": bool(cohort.target.event[row]),
+            "time": float(cohort.target.time[row]),
+            "risk": risk,
+            "high": risk > outcome.facts["train_risk_median"],
+        }
+    probability = outcome.prediction["probability"][position]
+    return {"label": int(cohort.target.label[row]), "score": float(probability[1])}
+
+
+def all_predictions(outcomes: Iterable[Outcome], cohort: Cohort) -> pd.DataFrame:
+    """Every test prediction of every repeat of a two-class task: repeat, label, score."""
+    place = {name: row for row, name in enumerate(cohort.ids)}
+    frames = [
+        pd.DataFrame(
+            {
+                "repeat": outcome.repeat,
+                "label": cohort.target.label[[place[name] for name in outcome.ids]],
+                "score": outcome.prediction["probability"][:, 1],
+            }
+        )
+        for outcome in outcomes
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def chosen_by_validation(groups: Mapping[str, Sequence[Outcome]]) -> str:
+    """The group with the lowest mean validation loss: no test result decides what is shown."""
+    return min(
+        groups, key=lambda name: float(np.mean([o.facts["best_val_loss"] for o in groups[name]]))
+    )
+
+
+def grouped(outcomes: Iterable[Outcome], tables: Sequence[str] = ()) -> dict[str, list[Outcome]]:
+    """Outcomes by label, repeats together."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(label(outcome, tables), []).append(outcome)
+    return found
