@@ -1,0 +1,1 @@
+"""Turn results and executed notebooks into the book: generated pages, table of contents, HTML."""

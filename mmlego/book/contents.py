@@ -1,0 +1,63 @@
+"""The table of contents of the book.
+
+Fixed chapters, and a chapter for every cohort that has a card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from mmlego.book.pages import Page
+from mmlego.data.card import Card
+
+_METHODS = ["encoders", "lego_block", "lego_merge", "lego_fuse", "contradictions"]
+_HOW = ["reproduce", "run_one", "own_cohort", "library", "api", "glossary", "references"]
+
+
+def contents(cards: Sequence[Card], pages: Sequence[Page]) -> dict[str, Any]:
+    """Table of contents in the format of Jupyter Book 1."""
+    alone = {page.notebook: page for page in pages if not page.cohort}
+    answer = [_entry(alone["summary"])] if "summary" in alone else []
+    extra = [_entry(alone["signal_interference"])] if "signal_interference" in alone else []
+    return {
+        "format": "jb-book",
+        "root": "book/index",
+        "parts": [
+            {
+                "caption": "The answer",
+                "chapters": [*answer, {"file": "book/how_sure"}, {"file": "book/protocol"}],
+            },
+            {
+                "caption": "Results by data set",
+                "chapters": [{"file": "book/data"}, *_cohorts(cards, pages)],
+            },
+            {
+                "caption": "Methods",
+                "chapters": [*({"file": f"book/methods/{name}"} for name in _METHODS), *extra],
+            },
+            {"caption": "Do it yourself", "chapters": [{"file": f"book/{name}"} for name in _HOW]},
+        ],
+    }
+
+
+def _entry(page: Page) -> dict[str, str]:
+    return {"file": page.path.with_suffix("").as_posix(), "title": page.title}
+
+
+def _cohorts(cards: Sequence[Card], pages: Sequence[Page]) -> list[dict[str, Any]]:
+    """One chapter per card, with the executed notebooks of that cohort as sections."""
+    chapters = []
+    for card in cards:
+        chapter: dict[str, Any] = {"file": f"book/generated/data/{card.name}"}
+        sections = [_entry(page) for page in pages if page.cohort == card.name]
+        chapters.append(chapter | ({"sections": sections} if sections else {}))
+    return chapters
+
+
+def contents_text(cards: Sequence[Card], pages: Sequence[Page]) -> str:
+    """The file ``book/_toc.yml``."""
+    head = "# Written by `mmlego book prepare` from the cards and the executed notebooks.\n"
+    return head + yaml.safe_dump(contents(cards, pages), sort_keys=False, allow_unicode=True)

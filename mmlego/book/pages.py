@@ -1,0 +1,68 @@
+"""Executed notebooks that the book shows, found by where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ORDER = ("unimodal", "merge", "fuse")
+TITLES = {
+    "unimodal": "One modality at a time",
+    "merge": "Merging blocks",
+    "fuse": "Fusing blocks",
+    "summary": "Summary",
+    "signal_interference": "Signal interference",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One executed notebook.
+
+    Attributes:
+        path: File, relative to the project.
+        grid: Name of the grid; empty for a page that belongs to none.
+        cohort: Name of the cohort; empty for a page that belongs to none.
+        notebook: Name of the notebook.
+        unit: ``patient`` or ``row``.
+    """
+
+    path: Path
+    grid: str
+    cohort: str
+    notebook: str
+    unit: str = "patient"
+
+    @property
+    def title(self) -> str:
+        """Title in the table of contents."""
+        name = TITLES.get(self.notebook, self.notebook)
+        if not self.cohort:
+            return name
+        return f"{name} ({self.grid} grid{', splits by row' if self.unit == 'row' else ''})"
+
+
+def executed_pages(root: Path) -> list[Page]:
+    """All executed notebooks under ``book/runs``, in reading order."""
+    pages = [_page(path.relative_to(root)) for path in (root / "book" / "runs").rglob("*.ipynb")]
+    return sorted(pages, key=_rank)
+
+
+def _page(path: Path) -> Page:
+    parts = path.parts[2:]
+    notebook, _, unit = path.stem.partition("-")
+    if len(parts) == 1:
+        return Page(path, "", "", path.stem)
+    return Page(path, parts[0], parts[1], notebook, unit or "patient")
+
+
+def _rank(page: Page) -> tuple:
+    place = ORDER.index(page.notebook) if page.notebook in ORDER else len(ORDER)
+    return (
+        page.cohort,
+        page.unit != "patient",
+        page.grid == "quick",
+        page.grid,
+        place,
+        page.notebook,
+    )
