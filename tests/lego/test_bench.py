@@ -1,0 +1,16 @@
+"""The memory promise of a merge, and that the benchmark runs."""
+
+from __future__ import annotations
+
+from mmlego import bench
+
+
+def test_merge_keeps_one_latent_per_block():
+    memory = bench.merge_memory(batch=8)
+    assert 0 < memory["largest_block"] < memory["peak"] <= memory["allowance"]
+
+
+def test_step_is_measured_against_its_floor():
+    row = bench.step_against_floor(3, 5, 2, repeats=1)
+    assert row["step"] > 0
+    assert row["floor"] > 0
