@@ -1,0 +1,38 @@
+"""From a data card to scaled batches: cards, cohorts, splits, folds.
+
+``load_cohort`` gives a cohort, ``make_splits`` or ``load_splits`` divide it, ``make_fold`` scales
+one division and gives the training, validation and test ``Samples`` that models are fed with.
+"""
+
+from mmlego.data.card import Card
+from mmlego.data.catalog import card_dirs, list_cards, load_card
+from mmlego.data.cohort import Cohort
+from mmlego.data.fold import Fold, make_fold
+from mmlego.data.load import load_cohort
+from mmlego.data.modality import Modality
+from mmlego.data.samples import Batch, Samples
+from mmlego.data.splits import Split, leak_rate, load_splits, make_splits, save_splits
+from mmlego.data.tabular import with_tabular
+from mmlego.data.target import ClassTarget, SurvivalTarget
+
+__all__ = [
+    "Batch",
+    "Card",
+    "ClassTarget",
+    "Cohort",
+    "Fold",
+    "Modality",
+    "Samples",
+    "Split",
+    "SurvivalTarget",
+    "card_dirs",
+    "leak_rate",
+    "list_cards",
+    "load_card",
+    "load_cohort",
+    "load_splits",
+    "make_fold",
+    "make_splits",
+    "save_splits",
+    "with_tabular",
+]

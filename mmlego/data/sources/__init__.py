@@ -1,0 +1,19 @@
+"""One loader per kind of publication; a card names the one that reads its files."""
+
+from mmlego.data.sources.embedded import load_transbig, load_wdbc
+from mmlego.data.sources.physionet import load_physionet
+from mmlego.data.sources.request import Request
+from mmlego.data.sources.synthetic import load_synthetic
+from mmlego.data.sources.tables import load_tables
+from mmlego.data.sources.tcga import load_tcga
+
+SOURCES = {
+    "tcga": load_tcga,
+    "physionet2012": load_physionet,
+    "transbig": load_transbig,
+    "wdbc": load_wdbc,
+    "synthetic": load_synthetic,
+    "tables": load_tables,
+}
+
+__all__ = ["SOURCES", "Request"]

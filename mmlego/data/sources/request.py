@@ -1,0 +1,93 @@
+"""What a loader is asked for, and the steps that all loaders share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmlego.data.card import Card
+from mmlego.data.cohort import Cohort
+from mmlego.data.locate import Files
+from mmlego.data.modality import Modality, bag_from_rows
+from mmlego.data.target import Target
+from mmlego.errors import DataError
+
+
+@dataclass(frozen=True)
+class Request:
+    """The card, its files, and what is wanted of it.
+
+    Attributes:
+        card: The card.
+        files: Where its files are.
+        unit: "patient" or "row".
+        modalities: Names of the wanted modalities, in the order of the card.
+    """
+
+    card: Card
+    files: Files
+    unit: str
+    modalities: tuple[str, ...]
+
+    def modality(
+        self, name: str, values: object, present: np.ndarray, features: tuple[str, ...] | list[str]
+    ) -> Modality:
+        """Build a modality as the card has it; a matrix for a bag gives single instances."""
+        part = self.card.modalities[name]
+        if part.kind == "bag" and isinstance(values, np.ndarray):
+            values = bag_from_rows(values.astype(np.float32), present)
+        return Modality(
+            name=name,
+            title=part.title,
+            kind=part.kind,
+            values=values,
+            present=present,
+            features=tuple(features),
+            scaling=part.scaling,
+        )
+
+    def cohort(
+        self,
+        ids: np.ndarray,
+        groups: np.ndarray,
+        modalities: Mapping[str, Modality],
+        target: Target,
+    ) -> Cohort:
+        """Build the cohort with the name, title and task of the card."""
+        return Cohort(
+            name=self.card.name,
+            title=self.card.title,
+            task=self.card.task,
+            ids=ids,
+            groups=groups,
+            modalities=modalities,
+            target=target,
+            unit=self.unit,
+            card=self.card,
+        )
+
+
+def align(table: pd.DataFrame, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a table, indexed by id, in the order of ``ids``: (n, c) and present (n,).
+
+    An id without a row, or whose row is all NaN, is absent.
+    """
+    values = table.reindex(ids).to_numpy(dtype=np.float32)
+    return values, ~np.isnan(values).all(axis=1)
+
+
+def require_columns(table: pd.DataFrame, columns: list[str], where: str) -> None:
+    """Check that a table has some columns.
+
+    Raises:
+        DataError: If one is missing.
+    """
+    absent = [c for c in columns if c not in table.columns]
+    if absent:
+        shown = ", ".join(map(str, table.columns[:8]))
+        raise DataError(
+            f"{where}: expected the columns {', '.join(absent)}, got {shown}, ...; correct the card"
+        )

@@ -1,0 +1,200 @@
+"""Cohorts of one's own: plain CSV or Parquet tables, described by a card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmlego.data.card import ModalityCard
+from mmlego.data.cohort import Cohort
+from mmlego.data.modality import Modality
+from mmlego.data.sources.request import Request, align, require_columns
+from mmlego.data.target import ClassTarget, SurvivalTarget, Target
+from mmlego.errors import CardError, DataError
+
+
+def load_tables(request: Request) -> Cohort:
+    """Load a cohort from tables keyed by one id column.
+
+    The target table has one row per sample: id, optional group, and time and event, or a label. A
+    tabular modality has one row per sample; a series is long (id, step, variables); a bag is long
+    (id, features of one instance). Samples are those of the target table; one that does not occur
+    in a modality's table lacks that modality. Columns that belong to the target are never inputs.
+
+    Raises:
+        CardError: If the card names no table where one is needed.
+        DataError: If a table, column, id or value cannot be used.
+    """
+    card = request.card
+    table = _read(request, "target", card.target.source)
+    require_columns(table, [c for c in (card.id, card.group) if c], _where(request, "target"))
+    ids = table[card.id].to_numpy(dtype=str)
+    groups = table[card.group].to_numpy(dtype=str) if card.group else ids
+    target = _target(request, table)
+    modalities = {name: _modality(request, name, ids) for name in request.modalities}
+    return request.cohort(ids, groups, modalities, target)
+
+
+def _read(request: Request, what: str, source: str | None) -> pd.DataFrame:
+    if source is None:
+        raise CardError(
+            f"{_where(request, what)}: expected 'source', the key of a file, got none; add it to "
+            "the card"
+        )
+    path = request.files.path(source)
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype={request.card.id: str})
+    except (OSError, EOFError, ValueError, ImportError) as error:
+        raise DataError(
+            f"'{path}': expected a CSV or Parquet table, got '{error}'; check the file"
+        ) from error
+    require_columns(table, [request.card.id], f"'{path}'")
+    if table[request.card.id].isna().any():
+        raise DataError(
+            f"'{path}': expected an id in every row, got empty ones; fill '{request.card.id}'"
+        )
+    return table.assign(**{request.card.id: table[request.card.id].astype(str)})
+
+
+def _target(request: Request, table: pd.DataFrame) -> Target:
+    target = request.card.target
+    where = _where(request, "target")
+    if target.kind == "survival":
+        require_columns(table, [target.time, target.event], where)
+        return SurvivalTarget(
+            _numbers(table, [target.time], where)[:, 0],
+            _numbers(table, [target.event], where)[:, 0],
+            target.unit,
+        )
+    require_columns(table, [target.label], where)
+    labels = _as_text(table[target.label])
+    unknown = sorted(set(labels) - set(target.classes))
+    if unknown:
+        raise DataError(
+            f"{where}: expected labels among {target.classes}, got {unknown[:5]}; list every class "
+            "in the card, or drop "
+            "the samples without one"
+        )
+    return ClassTarget(np.array([target.classes.index(v) for v in labels]), tuple(target.classes))
+
+
+def _modality(request: Request, name: str, ids: np.ndarray) -> Modality:
+    part = request.card.modalities[name]
+    where = _where(request, f"modality '{name}'")
+    table = _read(request, f"modality '{name}'", part.source)
+    if not table[request.card.id].isin(ids).any():
+        raise DataError(
+            f"{where}: expected ids of the target table, such as '{ids[0]}', got "
+            f"'{table[request.card.id].iloc[0]}'; "
+            "use one id in all tables"
+        )
+    columns = _feature_columns(request, part, table, where)
+    numbers = pd.DataFrame(_numbers(table, columns, where), index=table[request.card.id])
+    shape = {"tabular": _tabular, "bag": _bag, "series": _series}.get(part.kind)
+    if shape is None:
+        raise CardError(
+            f"{where}: expected kind tabular, bag or series, got '{part.kind}'; tables hold no "
+            "images"
+        )
+    values, present = shape(numbers, table, part, ids, where)
+    return request.modality(name, values, present, columns)
+
+
+def _feature_columns(
+    request: Request, part: ModalityCard, table: pd.DataFrame, where: str
+) -> list[str]:
+    if part.columns is not None:
+        require_columns(table, part.columns, where)
+    target = request.card.target
+    outcome = {target.time, target.event, target.label}
+    never = {request.card.id, request.card.group, part.step, *part.exclude}
+    asked = part.columns if part.columns is not None else list(table.columns)
+    leaking = [c for c in part.columns or [] if c in outcome]
+    if leaking:
+        raise CardError(
+            f"{where}: expected inputs, got the target column {leaking[0]}; remove it from "
+            "'columns'"
+        )
+    chosen = [c for c in asked if c not in never | outcome]
+    if not chosen:
+        raise DataError(
+            f"{where}: expected feature columns, got none besides id and target; check 'columns'"
+        )
+    return chosen
+
+
+def _tabular(
+    numbers: pd.DataFrame, table: pd.DataFrame, part: ModalityCard, ids: np.ndarray, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if numbers.index.has_duplicates:
+        twice = numbers.index[numbers.index.duplicated()][0]
+        raise DataError(
+            f"{where}: expected one row per id, got several of '{twice}'; keep one, or use kind "
+            "'bag'"
+        )
+    return align(numbers, ids)
+
+
+def _bag(
+    numbers: pd.DataFrame, table: pd.DataFrame, part: ModalityCard, ids: np.ndarray, where: str
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    rows = numbers.to_numpy(dtype=np.float32)
+    places = numbers.groupby(level=0).indices
+    bags = tuple(rows[places.get(i, [])] for i in ids)
+    return bags, np.array([len(bag) > 0 for bag in bags])
+
+
+def _series(
+    numbers: pd.DataFrame, table: pd.DataFrame, part: ModalityCard, ids: np.ndarray, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if part.step is None:
+        raise CardError(
+            f"{where}: expected 'step', the column of the time step, got none; add it to the card"
+        )
+    require_columns(table, [part.step], where)
+    steps, step_of = np.unique(table[part.step].to_numpy(), return_inverse=True)
+    row_of = pd.Index(ids).get_indexer(numbers.index)
+    known = row_of >= 0
+    if pd.MultiIndex.from_arrays([row_of[known], step_of[known]]).has_duplicates:
+        raise DataError(
+            f"{where}: expected one row per id and '{part.step}', got several; average them first"
+        )
+    values = np.full((len(ids), len(steps), numbers.shape[1]), np.nan, dtype=np.float32)
+    values[row_of[known], step_of[known]] = numbers.to_numpy(dtype=np.float32)[known]
+    return values, ~np.isnan(values).all(axis=(1, 2))
+
+
+def _numbers(table: pd.DataFrame, columns: Sequence[str], where: str) -> np.ndarray:
+    for column in columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            example = next((v for v in table[column].dropna() if not _is_number(v)), None)
+            raise DataError(
+                f"{where}: expected numbers in column '{column}', got {example!r}; recode text as "
+                "0/1 columns, or leave "
+                "the column out with 'exclude'"
+            )
+    return table[list(columns)].to_numpy(dtype=np.float64)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _as_text(column: pd.Series) -> list[str]:
+    """Return labels as text; whole numbers without a decimal point, whatever their type."""
+    return [
+        str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in column.tolist()
+    ]
+
+
+def _where(request: Request, what: str) -> str:
+    return f"card '{request.card.name}', {what}"
