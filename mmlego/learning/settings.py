@@ -1,0 +1,85 @@
+"""How a model is trained, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from mmlego.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of one training.
+
+    Attributes:
+        epochs: Passes over the training part at most; 0 leaves the model as it is.
+        batch_size: Samples per step.
+        learning_rate: Initial step size of Adam.
+        l1: Weight of the sum of absolute values of the weight matrices.
+        plateau_factor: Factor on the learning rate when the validation loss stands still, in
+            (0, 1).
+        plateau_patience: Epochs without improvement that are let pass before that.
+        patience: Epochs without improvement after which training stops and the best weights come
+            back; None trains to the end and keeps the final weights.
+
+    Raises:
+        SettingsError: If a value has the wrong type or is out of range.
+
+    Source: Hemker et al. 2025, appendix E, which uses batches of 512; here 64, since 512 leaves the
+        smaller cohorts one or two steps per epoch. Scheduler and stopping act once per epoch.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 0.003
+    l1: float = 2e-4
+    plateau_factor: float = 0.5
+    plateau_patience: int = 3
+    patience: int | None = 7
+
+    def __post_init__(self) -> None:
+        """Check every value, and make NumPy scalars builtins."""
+        self._whole("epochs", 0)
+        self._whole("batch_size", 1)
+        self._whole("plateau_patience", 0)
+        if self.patience is not None:
+            self._whole("patience", 1)
+        self._real("learning_rate", 0.0, math.inf, closed=False)
+        self._real("l1", 0.0, math.inf, closed=True)
+        self._real("plateau_factor", 0.0, 1.0, closed=False)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, object]) -> FitSettings:
+        """Build settings from names and values, such as those of a notebook or a YAML file.
+
+        Raises:
+            SettingsError: If a name is unknown or a value is refused.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(parameters) - set(known))
+        if unknown:
+            raise SettingsError(f"fit settings: expected names of {known}, got {unknown}")
+        return cls(**parameters)
+
+    def _whole(self, name: str, low: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+            raise SettingsError(
+                f"fit settings: {name}: expected a whole number of {low} or more, got {value!r}"
+            )
+        object.__setattr__(self, name, int(value))
+
+    def _real(self, name: str, low: float, high: float, *, closed: bool) -> None:
+        value = getattr(self, name)
+        number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+        if not number or not (low <= value < high if closed else low < value < high):
+            bracket = "[" if closed else "("
+            raise SettingsError(
+                f"fit settings: {name}: expected a number in {bracket}{low:g}, {high:g}), "
+                f"got {value!r}"
+            )
+        object.__setattr__(self, name, float(value))
