@@ -22,8 +22,7 @@ def build(root: Path | None = None) -> Path:
 
     Raises:
         RunError: If Jupyter Book 1 is not installed, a shown notebook did not run to its end, or
-            the build
-            gives a warning.
+            the build gives a warning.
     """
     root = root or project_root()
     check_version()

@@ -28,8 +28,7 @@ def shown_outcomes(session: Session, method: str | None = None) -> list[Outcome]
     """The outcomes of the model that a page looks at closely, one per repeat.
 
     Without a method it is the one with the lowest mean validation loss among those tested on
-    everybody;
-    with one, its headline configuration.
+    everybody; with one, its headline configuration.
     """
     if method is not None:
         found = [o for o in session.outcomes if o.method == method and o.headline]

@@ -145,7 +145,7 @@ def grid_page(settings: RunSettings, results: Path) -> Path:
     folder = project_root() / "book" / "runs" if own else results / "pages"
     name = settings.notebook
     if isinstance(settings, BlockSettings):
-        folder = folder / settings.grid / settings.cohort
+        folder = folder / settings.grid / settings.cohort_slug
         name += "-row" if settings.split_unit == "row" else ""
     return folder / f"{name}.ipynb"
 

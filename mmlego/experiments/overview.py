@@ -15,7 +15,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.data.catalog import load_card
 from mmlego.errors import RunError
 from mmlego.experiments import pairing
 from mmlego.experiments.published import published_for, role_of
@@ -88,22 +87,20 @@ def _fullest(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _facts(results: Path) -> dict[str, dict[str, Any]]:
-    """Facts about the data of each cohort and grid, as the runs recorded them."""
+    """Facts about the data of each cohort, as its runs recorded them."""
     found: dict[str, dict[str, Any]] = {}
     for record in read_records(results):
-        name = record["parameters"].get("cohort")
-        if name and record["parameters"]["split_unit"] == "patient":
-            found[f"{name}/{record['parameters']['grid']}"] = record["data"] | {
-                "parameters": record["parameters"]
-            }
+        name = record["data"].get("name")
+        if name:
+            found[name] = record["data"]
     return found
 
 
 def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Name the headline rows of one cohort: role of their modalities and label."""
-    metric = metric_of(part["cohort"].iloc[0])
-    part = part[part["metric"] == metric].dropna(subset=["value"])
-    tables = tables_of(part["cohort"].iloc[0])
+    known = facts[part["cohort"].iloc[0]]
+    part = part[part["metric"] == known["metric"]].dropna(subset=["value"])
+    tables = known["tables"]
     everything = max(part["modalities"], key=lambda text: text.count("+"))
     rows = []
     for row in part.to_dict("records"):
@@ -119,25 +116,11 @@ def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def metric_of(cohort: str) -> str:
-    """The metric that a cohort is judged by, from its card."""
-    card = load_card(cohort)
-    if card.task == "survival":
-        return "c_index"
-    return "auc" if len(card.target.classes or []) <= 2 else "macro_auc"
-
-
-def tables_of(cohort: str) -> list[str]:
-    """Tabular modalities of a cohort, from its card, sorted."""
-    modalities = load_card(cohort).modalities
-    return sorted(name for name, modality in modalities.items() if modality.kind == "tabular")
-
-
 def scope(found: Overview) -> str:
     """Which runs the summary rests on."""
     lines = []
     for (cohort, unit), part in found.rows.groupby(["cohort", "split_unit"]):
-        facts = found.cohorts.get(f"{cohort}/{part['grid'].iloc[0]}", {})
+        facts = found.cohorts[cohort]
         capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
         lines.append(
             f"* `{cohort}`, splits by {unit}: {part['repeat'].nunique()} repeats, "
@@ -152,7 +135,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
     """Mean and standard deviation of every headline row, with the published number beside it."""
     rows = []
     for cohort, part in found.patients().groupby("cohort", sort=True):
-        known = published_for(cohort).set_index(["method", "role"])
+        known = published_for(found.cohorts[cohort]["published"]).set_index(["method", "role"])
         means = (
             part.groupby(["label", "method", "role"], sort=False)["value"]
             .agg(["mean", "std", "count"])
@@ -167,7 +150,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
             rows.append(
                 {
                     "cohort": cohort,
-                    "metric": style.title(metric_of(cohort)),
+                    "metric": style.title(found.cohorts[cohort]["metric"]),
                     "model": row.label,
                     "result": f"{row.mean:.3f} ± {row.std:.3f} (n={row.count})",
                     "published": f"{other['published']:.3f} ± {other['published_sd']:.3f}"

@@ -13,8 +13,8 @@ def project_root(start: str | Path | None = None) -> Path:
     """Find the folder that holds ``notebooks/`` and ``experiments/``.
 
     Looks upwards from ``start`` (default: the working directory), then beside the package, so that
-    it
-    answers the same in a terminal, in a notebook opened in JupyterLab, and in a run by papermill.
+    it answers the same in a terminal, in a notebook opened in JupyterLab, and in a run by
+    papermill.
 
     Raises:
         RunError: If neither place belongs to a project.

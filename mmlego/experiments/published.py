@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mmlego.data.catalog import card_dirs, load_card
+from mmlego.data.card import Card
+from mmlego.data.catalog import card_dirs
 from mmlego.errors import DataError
 
 TABLE = "mmlego_table1.csv"
@@ -37,26 +38,28 @@ def published_table() -> pd.DataFrame:
     )
 
 
-def published_for(cohort: str, split_unit: str = "patient") -> pd.DataFrame:
+def dataset_of(card: Card | None) -> str:
+    """Name of a card's data set in the published table, empty if it is not there."""
+    return card.published.dataset if card is not None and card.published is not None else ""
+
+
+def published_for(dataset: str | None, split_unit: str = "patient") -> pd.DataFrame:
     """Published rows for a cohort, one per method and role of modalities; empty if there are none.
 
     A row counts as comparable only if it was made from the same columns under the same splits: the
-    tables
-    of the four TCGA cohorts split by slide row. Images differ everywhere, and patient-level splits
-    remove
-    the leakage that the published ones have.
+    tables of the four TCGA cohorts split by slide row. Images differ everywhere, and patient-level
+    splits remove the leakage that the published ones have.
     """
-    card = load_card(cohort)
-    if card.published is None or not card.published.dataset:
+    if not dataset:
         return pd.DataFrame(columns=COLUMNS)
     table = published_table()
-    rows = table[table["dataset"] == card.published.dataset]
+    rows = table[table["dataset"] == dataset]
     found = []
     for row in rows.itertuples():
         if (row.model, row.group) not in _ROWS:
             continue
         method, role = _ROWS[row.model, row.group]
-        why = _why_not(card.published.dataset, role, split_unit)
+        why = _why_not(dataset, role, split_unit)
         found.append(
             [method, role, row.mean, row.std, not why, why or "same tables, same kind of split"]
         )

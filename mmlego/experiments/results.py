@@ -31,7 +31,7 @@ COLUMNS = [
 def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one record."""
     shared = {
-        "cohort": record["parameters"].get("cohort", ""),
+        "cohort": record["data"].get("name", ""),
         "split_unit": record["parameters"].get("split_unit", ""),
         "grid": record["parameters"]["grid"],
         "device": record["hardware"]["device"],

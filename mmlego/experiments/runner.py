@@ -1,8 +1,7 @@
 """Run one notebook with papermill, guarded: it either ran to its end, or left nothing but a log.
 
 Papermill itself only logs an unknown parameter, writes a notebook that failed, and leaves no mark
-on one
-whose kernel was killed. None of these may look like a result.
+on one whose kernel was killed. None of these may look like a result.
 """
 
 from __future__ import annotations

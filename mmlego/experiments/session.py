@@ -24,10 +24,12 @@ from mmlego.experiments.outcome import Outcome, tidy
 from mmlego.experiments.paths import results_folder
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.record import NUMERIC_CODE, make_record, read_records, write_record
+from mmlego.experiments.published import dataset_of
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, BlockSettings, RunSettings
 from mmlego.experiments.store import FitStore
 from mmlego.experiments.training import BLOCK_VARIANTS, train_block, train_encoder
+from mmlego.experiments.views import main_metric, tables_of
 from mmlego.learning.device import resolve_device
 from mmlego.lego.block import LegoBlock
 
@@ -112,7 +114,7 @@ class Session:
         """Tidy metrics of the outcomes so far, or of the given ones."""
         chosen = self.outcomes if outcomes is None else list(outcomes)
         settings = self._block_settings()
-        return tidy(chosen, cohort=settings.cohort, split_unit=settings.split_unit)
+        return tidy(chosen, cohort=self.cohort.name, split_unit=settings.split_unit)
 
     def train(self, *, log: Any = print, train_missing: bool = True) -> Iterator[FoldModels]:
         """Train (or fetch) encoders and blocks of every modality, one fold after the other."""
@@ -173,8 +175,12 @@ class Session:
     def _data_facts(self) -> dict[str, Any]:
         if not isinstance(self.settings, BlockSettings):
             return {}
-        capped = {"capped_from": self.cohort.capped_from} if self.cohort.capped_from else {}
-        return self.cohort.describe() | {"fingerprint": self.cohort.fingerprint()} | capped
+        return self.cohort.describe() | {
+            "fingerprint": self.cohort.fingerprint(),
+            "metric": main_metric(self.cohort),
+            "tables": tables_of(self.cohort),
+            "published": dataset_of(self.cohort.card),
+        }
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -66,12 +67,17 @@ class RunSettings(BaseModel):
         return self.model_dump(exclude=set(NOT_IDENTITY))
 
     @property
+    def cohort_slug(self) -> str:
+        """Name of the cohort that is fit for a file, empty for a notebook without one."""
+        return Path(getattr(self, "cohort", "")).stem.lower()
+
+    @property
     def run_id(self) -> str:
         """A readable name ending in a short hash of the notebook and all identifying values."""
         text = json.dumps([self.notebook, self.identity()], sort_keys=True)
         parts = [
             self.notebook,
-            getattr(self, "cohort", None),
+            self.cohort_slug,
             hashlib.sha256(text.encode()).hexdigest()[:8],
         ]
         return "-".join(part for part in parts if part)

@@ -1,8 +1,7 @@
 """A store of finished fits, addressed by everything that decides them.
 
 A fit is found again only if data, settings, seed and code are the same, so that a run that was
-killed
-goes on where it stopped, and a page can be drawn again without training again.
+killed goes on where it stopped, and a page can be drawn again without training again.
 """
 
 from __future__ import annotations

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mmlego.data import Cohort
-from mmlego.data.catalog import load_card
 from mmlego.experiments import pairing, views
 from mmlego.experiments.comparisons import separate
 from mmlego.experiments.outcome import Outcome
-from mmlego.experiments.published import published_for
+from mmlego.experiments.published import dataset_of, published_for
 from mmlego.experiments.session import FoldModels, Session
 from mmlego.figures import style
 
@@ -104,12 +103,13 @@ def ratio(session: Session) -> float:
 
 def published_label(cohort: Cohort, split_unit: str) -> str:
     """Legend text of published values for a cohort."""
-    rows = published_for(cohort.name, split_unit)
+    dataset = dataset_of(cohort.card)
+    rows = published_for(dataset, split_unit)
     if rows.empty:
         return "published"
     return (
         "published (row-level split)"
-        if load_card(cohort.name).published.dataset.startswith("TCGA")
+        if dataset.startswith("TCGA")
         else ("published (other patients)")
     )
 
@@ -235,7 +235,7 @@ def published_lines(session: Session, metric: str) -> str:
         f"{name} {part['value'].mean():.3f} (published {part['published'].iloc[0]:.3f})"
         for name, part in known
     ]
-    why = published_for(session.cohort.name, session.settings.split_unit)
+    why = published_for(dataset_of(session.cohort.card), session.settings.split_unit)
     reasons = sorted(set(why.loc[~why["comparable"], "why"]))
     same = frame.dropna(subset=["published"])["comparable"].all()
     tail = "same tables, same kind of split" if same else "; ".join(reasons)

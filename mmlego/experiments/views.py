@@ -11,7 +11,7 @@ from mmlego.data import Cohort
 from mmlego.errors import MetricError
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome
-from mmlego.experiments.published import published_for, role_of
+from mmlego.experiments.published import dataset_of, published_for, role_of
 
 # Configurations of a published method that the paper gives no number for.
 NOT_PUBLISHED = ("stack, 0 epochs", "weave, 2 epochs", "merge, 2 epochs", "best by validation")
@@ -89,7 +89,7 @@ def forest_table(
     tables = tables_of(cohort)
     name = name or (lambda outcome: label(outcome, tables))
     frame = value_table(outcomes, metric, name)
-    known = published_for(cohort.name, split_unit).set_index(["method", "role"])
+    known = published_for(dataset_of(cohort.card), split_unit).set_index(["method", "role"])
     roles = {
         name(outcome): (outcome.method, role_of(outcome.modalities, tables))
         for outcome in outcomes
