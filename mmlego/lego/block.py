@@ -122,7 +122,6 @@ class LegoBlock(nn.Module):
         self.freeze, self.profile, self.name = freeze, profile, name
         self.outputs = _check_outputs(outputs, n_outputs)
         self.encoder = encoder
-        self.latent = nn.Parameter(torch.randn(latent_channels, latent_dim))
         self._build_layers()
         self._freeze()
 

@@ -72,6 +72,9 @@ def test_single_token_attention_dropout_drops_head_and_channel(small):
     assert float(distance.amin(-1).max()) < 1e-3
     share = torch.bincount(distance.argmin(-1).flatten(), minlength=4) / distance[..., 0].numel()
     assert float((share - 0.25).abs().max()) < 0.05
+    choice = distance.argmin(-1)  # drawn anew for every channel and every sample
+    assert float((choice[:, :1] == choice[:, 1:]).double().mean()) == pytest.approx(0.25, abs=0.06)
+    assert float((choice[:1] == choice[1:]).double().mean()) == pytest.approx(0.25, abs=0.06)
 
 
 def test_dropout_keeps_the_mean_and_the_rate():
