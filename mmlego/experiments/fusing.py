@@ -179,4 +179,3 @@ def _tune(
         )
         facts |= {"history": result.history, "n_parameters": result.n_parameters}
     return store.put(key, logits, facts | {"seconds": seconds, "medians": medians})
-

@@ -184,7 +184,7 @@ def failure_lines(report: GridReport, results: str = "") -> list[str]:
     lines = []
     for run_id in report.failed:
         note = folder / "logs" / f"{run_id}.error.json"
-        reason = "not started, because a run that it needs failed"
+        reason = f"not finished, or a run that it needs was not; see {folder / 'logs' / 'grid.log'}"
         if note.is_file():
             reason = json.loads(note.read_text(encoding="utf-8"))["error"]
         lines.append(f"{run_id}: {reason}")

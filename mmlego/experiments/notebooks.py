@@ -136,8 +136,7 @@ def _cast_list(value: Any) -> list[Any]:
 
 
 def cast_parameters(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """All parameters of a notebook: its defaults, and the given values in the types of the
-    defaults.
+    """All parameters of a notebook: its defaults, and the given values in their types.
 
     Raises:
         SettingsError: If a name is unknown or a value has the wrong type.

@@ -7,6 +7,7 @@ on one whose kernel was killed. None of these may look like a result.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -166,7 +167,11 @@ def _papermill(
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    with log.open("w", encoding="utf-8") as stream, _threads(threads):
+    with (
+        log.open("w", encoding="utf-8") as stream,
+        tempfile.TemporaryDirectory(prefix="mmlego-") as sockets,
+        _threads(threads),
+    ):
         try:
             papermill.execute_notebook(
                 str(source),
@@ -175,7 +180,7 @@ def _papermill(
                 kernel_name="python3",
                 cwd=str(project_root()),
                 progress_bar=False,
-                **_kernel_options(stream),
+                **_kernel_options(stream, sockets),
                 stdout_file=stream,
                 stderr_file=stream,
             )
@@ -191,20 +196,23 @@ def _papermill(
     return ""
 
 
-def _kernel_options(stream: IO[str]) -> dict[str, Any]:
+def _kernel_options(stream: IO[str], folder: str) -> dict[str, Any]:
     """Options of the kernel: its messages go to the log, and it is spoken to without ports.
 
-    Runs side by side race for network ports, which files do not have; Windows knows no such files.
+    Runs side by side race for network ports, which files of one's own do not have; Windows knows no
+    such files.
     """
     from jupyter_client.manager import AsyncKernelManager
 
     class QuietKernelManager(AsyncKernelManager):
-        """A kernel manager that writes to a log."""
+        """A kernel manager that writes to a log and keeps its sockets in a folder of its own."""
 
         transport = "ipc" if os.name == "posix" else "tcp"
 
         async def start_kernel(self, **options: Any) -> None:
             """Start the kernel with its output redirected."""
+            if self.transport == "ipc":
+                self.ip = str(Path(folder) / "kernel")
             await super().start_kernel(**({"stdout": stream, "stderr": stream} | options))
 
     return {"kernel_manager_class": QuietKernelManager}

@@ -23,8 +23,8 @@ from mmlego.errors import RunError, SettingsError
 from mmlego.experiments.outcome import Outcome, tidy
 from mmlego.experiments.paths import results_folder
 from mmlego.experiments.provenance import code_digest
-from mmlego.experiments.record import NUMERIC_CODE, make_record, read_records, write_record
 from mmlego.experiments.published import dataset_of
+from mmlego.experiments.record import NUMERIC_CODE, make_record, read_records, write_record
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, BlockSettings, RunSettings
 from mmlego.experiments.store import FitStore
