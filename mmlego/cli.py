@@ -91,8 +91,9 @@ def _from_file(path: Path | None) -> dict:
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as problem:
-        raise SettingsError(f"parameters file {path}: cannot be read ({problem})") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        text = " ".join(str(problem).split())
+        raise SettingsError(f"parameters file {path}: cannot be read ({text})") from None
     if not isinstance(values, dict):
         raise SettingsError(
             f"parameters file {path}: expected names and values, got {type(values).__name__}"

@@ -28,19 +28,10 @@ def build(root: Path | None = None) -> Path:
     check_version()
     check_pages(root)
     prepare(root)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
-        "build",
-        ".",
-        "--toc",
-        "book/_toc.yml",
-        "-W",
-        "-n",
-    ]
+    start = "from jupyter_book.cli.main import main; main()"
+    options = ["build", ".", "--toc", "book/_toc.yml", "-W", "--keep-going", "-q"]
     done = subprocess.run(
-        [*command, "--keep-going", "-q"], cwd=root, capture_output=True, text=True
+        [sys.executable, "-c", start, *options], cwd=root, capture_output=True, text=True
     )
     home = root / "_build" / "html" / "book" / "index.html"
     if done.returncode != 0 or not home.is_file():

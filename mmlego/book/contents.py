@@ -5,7 +5,7 @@ Fixed chapters, and a chapter for every cohort that has a card.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,8 +17,8 @@ _METHODS = ["encoders", "lego_block", "lego_merge", "lego_fuse", "contradictions
 _HOW = ["reproduce", "run_one", "own_cohort", "library", "api", "glossary", "references"]
 
 
-def contents(cards: Sequence[Card], pages: Sequence[Page]) -> dict[str, Any]:
-    """Table of contents in the format of Jupyter Book 1."""
+def contents(cards: Mapping[str, Card], pages: Sequence[Page]) -> dict[str, Any]:
+    """Table of contents in the format of Jupyter Book 1; cards by the name of their files."""
     alone = {page.notebook: page for page in pages if not page.cohort}
     answer = [_entry(alone["summary"])] if "summary" in alone else []
     extra = [_entry(alone["signal_interference"])] if "signal_interference" in alone else []
@@ -47,17 +47,17 @@ def _entry(page: Page) -> dict[str, str]:
     return {"file": page.path.with_suffix("").as_posix(), "title": page.title}
 
 
-def _cohorts(cards: Sequence[Card], pages: Sequence[Page]) -> list[dict[str, Any]]:
+def _cohorts(cards: Mapping[str, Card], pages: Sequence[Page]) -> list[dict[str, Any]]:
     """One chapter per card, with the executed notebooks of that cohort as sections."""
     chapters = []
-    for card in cards:
-        chapter: dict[str, Any] = {"file": f"book/generated/data/{card.name}"}
-        sections = [_entry(page) for page in pages if page.cohort == card.name]
+    for slug in cards:
+        chapter: dict[str, Any] = {"file": f"book/generated/data/{slug}"}
+        sections = [_entry(page) for page in pages if page.cohort == slug]
         chapters.append(chapter | ({"sections": sections} if sections else {}))
     return chapters
 
 
-def contents_text(cards: Sequence[Card], pages: Sequence[Page]) -> str:
+def contents_text(cards: Mapping[str, Card], pages: Sequence[Page]) -> str:
     """The file ``book/_toc.yml``."""
     head = "# Written by `mmlego book prepare` from the cards and the executed notebooks.\n"
     return head + yaml.safe_dump(contents(cards, pages), sort_keys=False, allow_unicode=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmlego.book.pages import Page
 from mmlego.data.card import Card, SourceFile
@@ -16,29 +16,29 @@ _LEVELS = {
 }
 
 
-def dataset_page(card: Card, pages: Sequence[Page]) -> str:
+def dataset_page(slug: str, card: Card, pages: Sequence[Page]) -> str:
     """One page: what the data are, whence they come, what to beware of, and the results."""
     parts = [
         f"# {card.title}",
         card.description.strip(),
-        _results(card, pages),
+        _results(slug, pages),
         _counts(card),
         _modalities(card),
         _target(card),
         _notes(card),
         _published(card),
         _sources(card),
-        _use(card),
+        _use(slug, card),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _results(card: Card, pages: Sequence[Page]) -> str:
-    own = [page for page in pages if page.cohort == card.name]
+def _results(slug: str, pages: Sequence[Page]) -> str:
+    own = [page for page in pages if page.cohort == slug]
     if not own:
         return (
             "## Results\n\nThere is no executed notebook for this data set in the book yet.\n"
-            f"Make one with `mmlego run unimodal -p cohort={card.name}`."
+            f"Make one with `mmlego run unimodal -p cohort={slug}`."
         )
     links = "\n".join(f"* [{page.title}](/{page.path.as_posix()})" for page in own)
     return f"## Results\n\n{links}"
@@ -126,23 +126,24 @@ def _file(source: SourceFile) -> str:
     return f"| `{source.path}` | {size} | {digest} | {origin} |"
 
 
-def _use(card: Card) -> str:
+def _use(slug: str, card: Card) -> str:
+    name = f"path/to/{slug}.yaml" if card.access.level == "own" else card.name
     return (
         "## Use it\n\n```python\nfrom mmlego.data import load_cohort\n\n"
-        f'cohort = load_cohort("{card.name}")\nprint(cohort.summary())\n```\n\n'
-        f"```bash\nmmlego data show {card.name}\nmmlego data check {card.name}\nmmlego run "
-        f"unimodal -p cohort={card.name}\n```"
+        f'cohort = load_cohort("{name}")\nprint(cohort.summary())\n```\n\n'
+        f"```bash\nmmlego data show {name}\nmmlego data check {name}\n"
+        f"mmlego run unimodal -p cohort={name}\n```"
     )
 
 
-def dataset_index(cards: Sequence[Card], pages: Sequence[Page]) -> str:
+def dataset_index(cards: Mapping[str, Card], pages: Sequence[Page]) -> str:
     """Table of all data sets."""
     rows = []
-    for card in cards:
-        count = sum(page.cohort == card.name for page in pages)
+    for slug, card in cards.items():
+        count = sum(page.cohort == slug for page in pages)
         size = f"{card.expected.patients:,}" if card.expected else ""
         rows.append(
-            f"| [{card.title}](data/{card.name}.md) | {card.task} | {size} | "
+            f"| [{card.title}](generated/data/{slug}.md) | {card.task} | {size} | "
             f"{', '.join(f'`{name}`' for name in card.modalities)} | {card.access.level} | {count} "
             "|"
         )

@@ -43,9 +43,13 @@ class Page:
 
 
 def executed_pages(root: Path) -> list[Page]:
-    """All executed notebooks under ``book/runs``, in reading order."""
-    pages = [_page(path.relative_to(root)) for path in (root / "book" / "runs").rglob("*.ipynb")]
-    return sorted(pages, key=_rank)
+    """All executed notebooks under ``book/runs``, in reading order.
+
+    Drafts of runs that were killed, and checkpoints of JupyterLab, are hidden and do not count.
+    """
+    found = [path.relative_to(root) for path in (root / "book" / "runs").rglob("*.ipynb")]
+    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    return sorted(map(_page, shown), key=_rank)
 
 
 def _page(path: Path) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,7 +24,7 @@ class GridEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     notebook: str
     parameters: dict[str, Any] = Field(default_factory=dict)
-    matrix: dict[str, list[Any]] = Field(default_factory=dict)
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 class Grid(BaseModel):
@@ -60,8 +60,9 @@ def read_grid(path: str | Path) -> Grid:
         return Grid(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except OSError as problem:
         raise RunError(f"grid {path}: cannot be read ({problem.strerror})") from None
-    except (yaml.YAMLError, TypeError) as problem:
-        raise RunError(f"grid {path}: is not valid YAML ({problem})") from None
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as problem:
+        text = " ".join(str(problem).split())
+        raise RunError(f"grid {path}: is no YAML file of a grid ({text})") from None
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -76,8 +77,9 @@ def plan(path: str | Path, *, results: str = "") -> list[Planned]:
         RunError: If the grid cannot be read, or two runs would write the same page.
     """
     grid = read_grid(path)
-    _check_defaults(grid)
     chosen = [settings for entry in grid.runs for settings in _expand(entry, grid, results)]
+    _check_defaults(grid)
+    chosen.sort(key=_turn)
     runs = [_planned(settings, chosen) for settings in chosen]
     pages = [run.page for run in runs]
     twice = sorted({str(page) for page in pages if pages.count(page) > 1})
@@ -87,6 +89,13 @@ def plan(path: str | Path, *, results: str = "") -> list[Planned]:
             "or grids"
         )
     return runs
+
+
+def _turn(settings: RunSettings) -> int:
+    """When a run can start: at once, after those that train blocks, or after all others."""
+    if settings.notebook in READS_RESULTS_ONLY:
+        return 2
+    return 1 if settings.notebook in NEEDS_BLOCKS else 0
 
 
 def _check_defaults(grid: Grid) -> None:
@@ -103,7 +112,9 @@ def _check_defaults(grid: Grid) -> None:
 def _expand(entry: GridEntry, grid: Grid, results: str) -> list[RunSettings]:
     """All combinations of the matrix of one entry."""
     if entry.notebook not in SETTINGS:
-        raise SettingsError(unknown_name(f"grid '{grid.name}', notebook", entry.notebook, SETTINGS))
+        raise SettingsError(
+            unknown_name(f"grid '{grid.name}'", entry.notebook, SETTINGS, what="notebook")
+        )
     fields = SETTINGS[entry.notebook].model_fields
     shared = {name: value for name, value in grid.defaults.items() if name in fields}
     shared |= entry.parameters | {"grid": grid.name, "results": results}

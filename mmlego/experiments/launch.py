@@ -63,8 +63,8 @@ def run_grid(
     started = time.monotonic()
     runs = plan(path, results=results)
     _prepare_tickets(runs, force)
-    command = _command(Path(path).resolve(), results, cores, snakemake)
     folder = results_folder(results)
+    command = _command(Path(path).resolve(), str(folder) if results else "", cores, snakemake)
     log = folder / "logs" / "grid.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
@@ -92,8 +92,12 @@ def _prepare_tickets(runs: Sequence[Planned], force: bool) -> None:
         run.ticket.parent.mkdir(parents=True, exist_ok=True)
         if run.finished and not force:
             run.ticket.touch()
-        else:
-            run.ticket.unlink(missing_ok=True)
+            continue
+        run.ticket.unlink(missing_ok=True)
+        # The runner goes by its own mark, and the report at the end by the note of a failure.
+        artifacts = run.ticket.parents[1]
+        (artifacts / "runs" / run.ticket.name).unlink(missing_ok=True)
+        (artifacts.parent / "logs" / f"{run.run_id}.error.json").unlink(missing_ok=True)
 
 
 def _command(path: Path, results: str, cores: int, options: Sequence[str]) -> list[str]:

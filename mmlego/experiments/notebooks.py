@@ -153,10 +153,12 @@ def cast_parameters(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 def failures(notebook: Any) -> list[str]:
     """Why an executed notebook does not count as run to its end; empty if it does.
 
-    A killed kernel leaves no trace but cells without an execution count, so these count too.
+    A killed kernel leaves no trace but cells without an execution count, so these count too. Cells
+    are numbered as in the source, without those that papermill adds.
     """
     found = []
-    for number, cell in enumerate(notebook.cells, start=1):
+    cells = [cell for cell in notebook.cells if not _added(cell)]
+    for number, cell in enumerate(cells, start=1):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         errors = [out for out in cell.get("outputs", []) if out.output_type == "error"]
@@ -164,3 +166,9 @@ def failures(notebook: Any) -> list[str]:
         if cell.get("execution_count") is None:
             found.append(f"cell {number} was not executed")
     return found
+
+
+def _added(cell: Any) -> bool:
+    """Whether papermill added a cell: its banner over an error, and the parameters it injects."""
+    tags = cell.get("metadata", {}).get("tags", [])
+    return "papermill-error-cell-tag" in tags or "injected-parameters" in tags

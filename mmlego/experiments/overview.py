@@ -6,121 +6,56 @@ The tables and sentences of the summary page and of the book's home page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.errors import RunError
 from mmlego.experiments import pairing
-from mmlego.experiments.published import published_for, role_of
-from mmlego.experiments.record import read_records
-from mmlego.experiments.results import load_metrics
-from mmlego.experiments.session import Session
+from mmlego.experiments.evidence import (
+    BEST,
+    CONTRASTS,
+    ENSEMBLE,
+    FUSE,
+    MERGE,
+    Overview,
+    adjusted,
+    contrasts,
+    decided,
+    facts_of,
+    load,
+    load_from,
+    loses,
+    real_rows,
+    wins,
+    with_p,
+)
+from mmlego.experiments.published import published_for
 from mmlego.figures import style
-from mmlego.learning.statistics import holm
 
-MANUAL = "manual"
-MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
-BEST, ENSEMBLE = "best single block", "ensemble"
-# (method, variant) -> name of the row in the summary; these see every modality
-_ROWS = {
-    ("lego_block", "best by validation"): BEST,
-    ("ensemble", "logits"): ENSEMBLE,
-    ("lego_merge", "default"): MERGE,
-    ("lego_merge", "merge, 2 epochs"): "LegoMerge, tuned 2 epochs",
-    ("lego_fuse", "stack, 2 epochs"): FUSE,
-    ("lego_fuse", "weave, 2 epochs"): "LegoFuse (weave, 2 epochs)",
-}
-_UNIMODAL = {
-    ("snn", ""): "SNN",
-    ("abmil", ""): "ABMIL",
-    ("lego_block", "wrapped"): "LegoBlock (wrapped)",
-}
-CONTRASTS = ((MERGE, BEST), (MERGE, ENSEMBLE), (FUSE, BEST), (FUSE, MERGE))
-
-
-@dataclass(frozen=True)
-class Overview:
-    """Headline rows of all cohorts, from the fullest grid of each, and facts about the cohorts."""
-
-    rows: pd.DataFrame
-    cohorts: dict[str, dict[str, Any]]
-
-    def patients(self) -> pd.DataFrame:
-        """Rows on patient-level splits."""
-        return self.rows[self.rows["split_unit"] == "patient"]
-
-
-def load(session: Session) -> Overview:
-    """Read all results of a session's folder."""
-    return load_from(session.results)
-
-
-def load_from(results: Path) -> Overview:
-    """Read all results, and of each cohort and split unit keep the grid with the most repeats.
-
-    Runs outside any grid are left out: their settings can be anything.
-
-    Raises:
-        RunError: If there are no results of any grid.
-    """
-    metrics = load_metrics(results)
-    metrics = metrics[(metrics["grid"] != MANUAL) & (metrics["cohort"] != "")]
-    if metrics.empty:
-        raise RunError(
-            "summary: no results of any grid; run `mmlego run --grid experiments/quick.yaml` first"
-        )
-    kept = [_fullest(part) for _, part in metrics.groupby(["cohort", "split_unit"])]
-    facts = _facts(results)
-    rows = pd.concat([_headline(part, facts) for part in kept], ignore_index=True)
-    return Overview(rows, facts)
-
-
-def _fullest(part: pd.DataFrame) -> pd.DataFrame:
-    repeats = part.groupby("grid")["repeat"].nunique()
-    return part[part["grid"] == repeats.idxmax()]
-
-
-def _facts(results: Path) -> dict[str, dict[str, Any]]:
-    """Facts about the data of each cohort, as its runs recorded them."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in read_records(results):
-        name = record["data"].get("name")
-        if name:
-            found[name] = record["data"]
-    return found
-
-
-def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Name the headline rows of one cohort: role of their modalities and label."""
-    known = facts[part["cohort"].iloc[0]]
-    part = part[part["metric"] == known["metric"]].dropna(subset=["value"])
-    tables = known["tables"]
-    everything = max(part["modalities"], key=lambda text: text.count("+"))
-    rows = []
-    for row in part.to_dict("records"):
-        names = row["modalities"].split("+")
-        key = (row["method"], row["variant"])
-        if key in _ROWS and row["modalities"] == everything:
-            rows.append(row | {"label": _ROWS[key], "role": "multimodal"})
-        elif key in _UNIMODAL and (len(names) == 1 or role_of(names, tables) == "tabular"):
-            name = "all tables" if len(names) > 1 else names[0]
-            rows.append(
-                row | {"label": f"{_UNIMODAL[key]}, {name}", "role": role_of(names, tables)}
-            )
-    return pd.DataFrame(rows)
+__all__ = [
+    "Overview",
+    "answer",
+    "best_table",
+    "conclusion",
+    "difference_figure",
+    "headline",
+    "headline_table",
+    "leakage_table",
+    "leakage_text",
+    "load",
+    "load_from",
+    "paired_table",
+    "scope",
+]
 
 
 def scope(found: Overview) -> str:
     """Which runs the summary rests on."""
     lines = []
     for (cohort, unit), part in found.rows.groupby(["cohort", "split_unit"]):
-        facts = found.cohorts[cohort]
+        facts = facts_of(found.cohorts, part)
         capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
         lines.append(
             f"* `{cohort}`, splits by {unit}: {part['repeat'].nunique()} repeats, "
@@ -135,7 +70,8 @@ def headline_table(found: Overview) -> pd.DataFrame:
     """Mean and standard deviation of every headline row, with the published number beside it."""
     rows = []
     for cohort, part in found.patients().groupby("cohort", sort=True):
-        known = published_for(found.cohorts[cohort]["published"]).set_index(["method", "role"])
+        facts = facts_of(found.cohorts, part)
+        known = published_for(facts["published"]).set_index(["method", "role"])
         means = (
             part.groupby(["label", "method", "role"], sort=False)["value"]
             .agg(["mean", "std", "count"])
@@ -150,7 +86,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
             rows.append(
                 {
                     "cohort": cohort,
-                    "metric": style.title(found.cohorts[cohort]["metric"]),
+                    "metric": style.title(facts["metric"]),
                     "model": row.label,
                     "result": f"{row.mean:.3f} ± {row.std:.3f} (n={row.count})",
                     "published": f"{other['published']:.3f} ± {other['published_sd']:.3f}"
@@ -162,25 +98,6 @@ def headline_table(found: Overview) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def contrasts(found: Overview) -> list[tuple[str, pairing.Paired]]:
-    """The paired comparisons that the summary is about, cohort by cohort."""
-    rows = []
-    for cohort, part in found.patients().groupby("cohort", sort=True):
-        labels = set(part["label"])
-        rows += [(cohort, pairing.compare(part, a, b)) for a, b in CONTRASTS if {a, b} <= labels]
-    return rows
-
-
-def adjusted(rows: Sequence[tuple[str, pairing.Paired]]) -> list[float]:
-    """P-values of all contrasts after Holm's correction; NaN where there was one repeat only."""
-    raw = np.array([found.p_value for _, found in rows])
-    known = np.isfinite(raw)
-    out = np.full(len(raw), np.nan)
-    if known.any():
-        out[known] = holm(raw[known])
-    return out.tolist()
 
 
 def paired_table(found: Overview) -> pd.DataFrame:
@@ -204,15 +121,20 @@ def paired_table(found: Overview) -> pd.DataFrame:
 
 
 def _verdict(pair: pairing.Paired, p: float) -> str:
-    if not p < pairing.ALPHA:
+    if pair.n < pairing.FEWEST_REPEATS:
+        return "too few repeats"
+    if not decided(pair, p):
         return "cannot be told apart"
     return f"{pair.first if pair.mean > 0 else pair.second} is better"
 
 
-def difference_figure(found: Overview) -> Figure:
-    """LegoMerge minus the best single block, repeat by repeat, for every cohort."""
+def difference_figure(found: Overview) -> Figure | None:
+    """Merge, fusion and ensemble minus the best single block, repeat by repeat, for every cohort.
+
+    None where nothing can be compared yet.
+    """
     rows = []
-    for cohort, part in found.patients().groupby("cohort", sort=True):
+    for cohort, part in real_rows(found).groupby("cohort", sort=True):
         wide = part.pivot_table(index="repeat", columns="label", values="value")
         for name in (MERGE, FUSE, ENSEMBLE):
             if {name, BEST} <= set(wide.columns):
@@ -226,6 +148,8 @@ def difference_figure(found: Overview) -> Figure:
                     }
                     for repeat, value in change.items()
                 ]
+    if not rows:
+        return None
     return figures.forest_plot(
         pd.DataFrame(rows),
         metric="difference to the best single block",
@@ -275,41 +199,89 @@ def leakage_text(found: Overview) -> str:
     )
 
 
+def headline(found: Overview) -> str:
+    """The answer in two sentences: how often combining modalities helped, and by how much."""
+    rows = with_p(contrasts(found))
+    against = [(name, pair, p) for name, pair, p in rows if pair.second == BEST]
+    if not against:
+        return "There are no multimodal results yet: run a grid first."
+    cohorts = sorted({name for name, _, _ in against})
+    better = [f"{pair.first} on `{name}`" for name, pair, p in against if wins(pair, p)]
+    worse = [f"{pair.first} on `{name}`" for name, pair, p in against if loses(pair, p)]
+    if not better and not worse:
+        verdict = (
+            "neither merging nor fusing blocks can be told apart from simply using the best single "
+            "block"
+        )
+    else:
+        verdict = (
+            f"combining blocks is better than the best single block for {_listed(better)}, and "
+            f"worse for {_listed(worse)}"
+        )
+    sizes = [pair.mean for _, pair, _ in against]
+    width = np.nanmedian([pair.upper - pair.mean for _, pair, _ in against])
+    return (
+        f"On {len(cohorts)} real cohorts, {verdict}. "
+        f"The mean differences lie between {min(sizes):+.3f} and {max(sizes):+.3f}; a typical 95 % "
+        f"interval reaches {width:.2f} to either side, so smaller effects cannot be seen here."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"
+
+
 def answer(found: Overview) -> list[str]:
-    """The answer of the book in a few sentences, from the results alone."""
-    rows = contrasts(found)
-    ps = adjusted(rows)
+    """What each way of combining modalities is worth, one line per comparison, on real data."""
+    rows = with_p(contrasts(found))
     lines = []
     for first, second in CONTRASTS:
-        chosen = [
-            (pair, p)
-            for (_, pair), p in zip(rows, ps, strict=True)
-            if (pair.first, pair.second) == (first, second)
-        ]
+        chosen = [(pair, p) for _, pair, p in rows if (pair.first, pair.second) == (first, second)]
         if chosen:
             lines.append(_count(first, second, chosen))
     return lines or ["There are no multimodal results yet: run a grid first."]
 
 
 def _count(first: str, second: str, chosen: Sequence[tuple[pairing.Paired, float]]) -> str:
-    better = sum(p < pairing.ALPHA and pair.mean > 0 for pair, p in chosen)
-    worse = sum(p < pairing.ALPHA and pair.mean < 0 for pair, p in chosen)
+    better = sum(wins(pair, p) for pair, p in chosen)
+    worse = sum(loses(pair, p) for pair, p in chosen)
     average = np.mean([pair.mean for pair, _ in chosen])
     return (
         f"**{first} against {second}**: better in {better}, worse in {worse}, not to be told apart "
-        "in "
-        f"{len(chosen) - better - worse} of {len(chosen)} cohorts; the average difference is "
+        f"in {len(chosen) - better - worse} of {len(chosen)} cohorts; the average difference is "
         f"{average:+.3f}."
     )
 
 
+def best_table(found: Overview) -> pd.DataFrame:
+    """For every cohort the model with the highest mean, and what each way of combining reaches."""
+    rows = []
+    for cohort, part in found.patients().groupby("cohort", sort=True):
+        means = pairing.means(part)
+        values = {
+            name: f"{means.loc[name, 'mean']:.3f}" if name in means.index else ""
+            for name in (BEST, ENSEMBLE, MERGE, FUSE)
+        }
+        top = means.iloc[0]
+        rows.append(
+            {"cohort": cohort, "metric": style.title(facts_of(found.cohorts, part)["metric"])}
+            | values
+            | {
+                "highest mean of all": f"{means.index[0]}: {top['mean']:.3f} ± {top['std']:.3f}",
+                "repeats": int(top["count"]),
+                "grid": part["grid"].iloc[0],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def conclusion(found: Overview) -> str:
     """What the whole of the results says, as a list."""
-    text = answer(found)
-    repeats = found.patients().groupby("cohort")["repeat"].nunique()
+    text = [headline(found), *answer(found)]
+    repeats = found.rows.groupby(["cohort", "split_unit"])["repeat"].nunique()
     text.append(
         f"Between {repeats.min()} and {repeats.max()} repeats were run per cohort. "
-        "Verdicts hold after Holm's correction over all comparisons on this page; "
+        "Verdicts hold after Holm's correction over all comparisons; "
         "'not to be told apart' is not the same as 'equal'."
     )
     return "\n".join(f"* {line}" for line in text)

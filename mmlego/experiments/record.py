@@ -23,6 +23,8 @@ NUMERIC_CODE = (
     "mmlego.experiments.training",
     "mmlego.experiments.merging",
     "mmlego.experiments.fusing",
+    "mmlego.experiments.comparisons",
+    "mmlego.experiments.interference",
     "mmlego.signals",
 )
 _DIGITS = 6

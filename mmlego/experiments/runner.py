@@ -26,6 +26,7 @@ from mmlego.experiments.notebooks import (
 from mmlego.experiments.paths import project_root, results_folder
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.record import NUMERIC_CODE, read_record, write_text
+from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, RunSettings
 
 READS_RESULTS_ONLY = ("summary",)
@@ -57,6 +58,9 @@ def settings_for(notebook: str | Path, given: Mapping[str, Any]) -> RunSettings:
     given = dict(given)
     if "train_missing_blocks" in fields:
         given.setdefault("train_missing_blocks", False)
+    if given.get("results"):
+        # The kernel works in the root of the project, whatever the working directory is here.
+        given["results"] = results_folder(given["results"])
     return SETTINGS[path.stem].from_values(cast_parameters(path, given))
 
 
@@ -65,24 +69,24 @@ def page_path(settings: RunSettings, results: Path) -> Path:
     return results / "notebooks" / f"{settings.run_id}.ipynb"
 
 
-def done_mark(settings: RunSettings, results: Path) -> Path:
+def done_mark(settings: RunSettings, results: Path, source: Path | None = None) -> Path:
     """The mark of a run finished on this machine, by this code; it is not part of a clone."""
-    digest = run_digest(settings.notebook)
+    digest = run_digest(source or settings.notebook)
     return results / "artifacts" / "runs" / f"{settings.run_id}.{digest}"
 
 
-def run_digest(notebook: str) -> str:
+def run_digest(notebook: str | Path) -> str:
     """Hash of the code that decides the numbers of a notebook."""
     return f"{code_digest(*NUMERIC_CODE)}-{source_digest(notebook_path(notebook))}"
 
 
-def is_finished(settings: RunSettings, page: Path) -> bool:
+def is_finished(settings: RunSettings, page: Path, source: Path | None = None) -> bool:
     """Whether this very run was finished here by this very code, and its page is there."""
     if settings.notebook in READS_RESULTS_ONLY:
         return False
     results = results_folder(settings.results)
     record = read_record(settings.run_id, results)
-    return record is not None and page.is_file() and done_mark(settings, results).is_file()
+    return record is not None and page.is_file() and done_mark(settings, results, source).is_file()
 
 
 def run_notebook(
@@ -106,21 +110,23 @@ def run_notebook(
         SettingsError: If a parameter is unknown, of the wrong type, or out of range.
         RunError: If a path cannot be used, or a cell failed; the log says where.
     """
-    settings = settings_for(notebook, given or {})
+    source = notebook_path(notebook)
+    settings = settings_for(source, given or {})
     results = results_folder(settings.results)
     page = page or page_path(settings, results)
-    _check_path(page)
-    if not force and is_finished(settings, page):
+    _check_path(source, page)
+    if not force and is_finished(settings, page, source):
         return RunReport(settings.run_id, "kept", 0.0, page)
     started = time.monotonic()
-    _execute(notebook_path(notebook), settings, page, results, threads)
+    _execute(source, settings, page, results, threads)
     return RunReport(settings.run_id, "done", time.monotonic() - started, page)
 
 
-def _check_path(page: Path) -> None:
+def _check_path(source: Path, page: Path) -> None:
     """Refuse what papermill would misread, and what cannot be written, before anything runs."""
-    if "{" in str(page) or "}" in str(page):
-        raise RunError(f"path {page}: braces are not allowed in a path; choose another one")
+    for path in (source, page):
+        if "{" in str(path) or "}" in str(path):
+            raise RunError(f"path {path}: braces are not allowed in a path; choose another one")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -137,27 +143,57 @@ def _execute(
     """Run into a draft, look whether all of it ran, then move it into place."""
     import nbformat
 
-    mark = done_mark(settings, results)
+    mark = done_mark(settings, results, source)
     mark.unlink(missing_ok=True)
     log = results / "logs" / f"{settings.run_id}.log"
     write_text(log, "")
+    record = results / "runs" / f"{settings.run_id}.json"
+    before = _written(record)
     draft = page.with_name(f".draft-{os.getpid()}-{page.name}")
     try:
         problem = _papermill(source, draft, settings, log, threads)
         executed = read_notebook(draft) if draft.is_file() else None
         found = failures(executed) if executed is not None else ["nothing was executed"]
         if problem or found:
-            reason = found[0] if found and executed is not None else problem
-            raise RunError(f"run {settings.run_id}: {reason or problem}; see {log}")
-        if read_record(settings.run_id, results) is None:
+            raise RunError(f"run {settings.run_id}: {_reason(problem, found)}; see {log}")
+        if _written(record) == before:
             raise RunError(
                 f"run {settings.run_id}: the notebook ran but wrote no record; its last cell must "
                 "do so"
             )
         write_text(page, nbformat.writes(presentable(executed, settings)) + "\n")
         write_text(mark, "")
+    except RunError:
+        _take_back(record, before, results)
+        raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _reason(problem: str, found: list[str]) -> str:
+    """Which cell failed, and why where the cell itself does not say it."""
+    if not found or problem in found[0]:
+        return found[0] if found else problem
+    return f"{found[0]}: {problem}"
+
+
+def _written(record: Path) -> tuple[int, str] | None:
+    """When a record was written, and what it says; None if there is none."""
+    if not record.is_file():
+        return None
+    return record.stat().st_mtime_ns, record.read_text(encoding="utf-8")
+
+
+def _take_back(record: Path, before: tuple[int, str] | None, results: Path) -> None:
+    """Undo the record of a run that failed after its notebook had written it."""
+    if _written(record) == before:
+        return
+    if before is None:
+        record.unlink()
+    else:
+        write_text(record, before[1])
+    if (results / "metrics.csv").is_file():
+        collect(results)
 
 
 def _papermill(

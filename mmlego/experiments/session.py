@@ -5,6 +5,7 @@ Settings, data, folds, the store of fits, and the outcomes so far.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -146,12 +147,13 @@ class Session:
             models = list(self.train(log=None, train_missing=False))
         except RunError as problem:
             raise RunError(
-                f"blocks of run {record['run_id']}: {problem}; make it again with: {command}"
+                f"blocks of run {record['run_id']}: {problem}; make it again with: {command} --force"
             ) from None
         known = {outcome["key"] for outcome in record["outcomes"]}
         if any(outcome.key not in known for fold in models for outcome in fold.outcomes()):
             raise RunError(
-                f"blocks: run {record['run_id']} saw other data; make it again with: {command}"
+                f"blocks: run {record['run_id']} saw other data; make it again with: {command} "
+                "--force"
             )
         return models
 
@@ -263,7 +265,8 @@ def find_unimodal(settings: BlockSettings, results: Path) -> dict[str, Any] | No
 
 def unimodal_command(settings: BlockSettings) -> str:
     """The command that makes the blocks for these settings."""
-    return command_of("unimodal", settings.block_signature() | {"grid": settings.grid})
+    command = command_of("unimodal", settings.block_signature() | {"grid": settings.grid})
+    return f"{command} --results {shlex.quote(settings.results)}" if settings.results else command
 
 
 def remake_command(record: Mapping[str, Any]) -> str:
@@ -278,5 +281,5 @@ def command_of(notebook: str, values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         if name in fields and value != fields[name].get_default(call_default_factory=True):
             text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
-            words.append(f"-p {name}={text}")
+            words.append(f"-p {shlex.quote(f'{name}={text}')}")
     return " ".join(words)

@@ -154,8 +154,8 @@ SETTINGS: dict[str, type[RunSettings]] = {
 }
 
 
-def unknown_name(owner: str, name: str, known: Any) -> str:
+def unknown_name(owner: str, name: str, known: Any, what: str = "parameter") -> str:
     """Message for a name that is not one of ``known``, with the nearest one as a remedy."""
     close = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"choose from {sorted(known)}"
-    return f"{owner}: unknown parameter '{name}'; {hint}"
+    return f"{owner}: unknown {what} '{name}'; {hint}"

@@ -69,18 +69,19 @@ class FitStore:
         weights = place / "tensors.safetensors"
         try:
             facts = json.loads((place / "fit.json").read_text(encoding="utf-8"))
+            expected, kept = facts["sha256"], facts["facts"]
             digest = file_digest(weights)
             tensors = load_file(weights)
-        except (OSError, ValueError, SafetensorError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
             raise RunError(
                 f"stored fit {key}: cannot be read ({problem}); delete {place} and run again"
             ) from None
-        if digest != facts["sha256"]:
+        if digest != expected:
             raise RunError(
                 f"stored fit {key}: its weights differ from their checksum; delete {place} and run "
                 "again"
             )
-        return StoredFit(key, tensors, facts["facts"], digest)
+        return StoredFit(key, tensors, kept, digest)
 
     def put(self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> StoredFit:
         """Write a fit in one step: a reader sees either all of it or nothing.

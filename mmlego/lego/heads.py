@@ -41,9 +41,9 @@ def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
         ShapeError: If shapes differ or values are not finite.
         SettingsError: If ``weight`` is outside [0, 1].
 
-    Source: MM-Lego, section 3.2 (heads). The paper calls the weight binary, which would only
-    select a head; here it is real. The authors' code has no degenerate branch and yields NaN for
-    equal tensors.
+    Source: MM-Lego, section 3.2 (heads). The paper calls the weight binary, which would only select
+    a head; here it is real. The authors' code has no degenerate branch and yields NaN for equal
+    tensors.
     """
     number("weight", weight, low=0.0, high=1.0)
     _check_pair([a, b])
@@ -108,8 +108,7 @@ def merge_heads(
         heads: Heads of blocks, at least one.
         weights: One number >= 0 per head, scaled to sum 1; None means equal.
         method: ``slerp``, ``linear``, or ``ot`` (aligns the latent features of all heads with the
-            first, see ``align_heads``, then averages linearly; the latents must be permuted
-            alike).
+            first, see ``align_heads``, then averages linearly; the latents must be permuted alike).
 
     Raises:
         ShapeError: If the heads differ in latent width or number of outputs.
@@ -153,8 +152,8 @@ def merge_head_tensors(
 def align_heads(heads: Sequence[Head]) -> list[Tensor]:
     """Orders (d,) of the latent features of each head that match those of the first head best.
 
-    Feature j of a head is the point (gamma_j, beta_j, W_:j); the assignment with the least sum of
-    squared distances is solved exactly. Outputs are never permuted. Needs SciPy.
+    Feature j of a head is the point ``(gamma[j], beta[j], W[:, j])``; the assignment with the least
+    sum of squared distances is solved exactly. Outputs are never permuted. Needs SciPy.
 
     Source: optimal transport of MM-Lego's ablations; the authors' code transports output rows
     instead, and so can swap classes.
