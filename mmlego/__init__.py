@@ -1,9 +1,9 @@
 """Merging and fusing biomedical modalities: MM-Lego and the methods it is compared with.
 
 Axis letters used in docstrings, comments and patterns throughout the package:
-``b`` batch, ``n`` tokens (instances of a bag, time steps of a series), ``c`` features of one token in
-an input or channels (rows) of a latent, ``d`` width of a latent, ``h`` heads, ``k`` outputs (classes or
-time bins), ``m`` modalities.
+``b`` batch, ``n`` tokens (instances of a bag, time steps of a series), ``c`` features of one token
+in an input or channels (rows) of a latent, ``d`` width of a latent, ``h`` heads, ``k`` outputs
+(classes or time bins), ``m`` modalities.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The error tree of the compendium: one root, so that a caller can catch everything that mmlego raises on purpose.
+"""The error tree of the compendium.
+
+One root, so that a caller can catch everything that mmlego raises on purpose.
 
 Every message names the object, what was expected, what came, and the remedy.
 """

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mmlego.baselines.ensemble import Ensemble
+from mmlego.baselines.first_present import FirstPresent
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "FirstPresent"]

@@ -1,4 +1,4 @@
-"""The simplest way of using several modalities: take the best model that a patient has the data for."""
+"""The simplest use of several modalities: the best model that a sample has the data for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class FirstPresent(nn.Module):
     """Predict every sample by the first of several unimodal models whose modality the sample has.
 
     Args:
-        models: Models of one modality each, mapping ``x`` (and an optional token mask) to logits ``(b, k)``,
-            in the order in which they are to be asked.
+        models: Models of one modality each, mapping ``x`` (and an optional token mask) to logits
+            ``(b, k)``, in the order in which they are to be asked.
     """
 
     def __init__(self, models: Mapping[str, nn.Module]) -> None:
@@ -38,7 +38,9 @@ class FirstPresent(nn.Module):
         """
         unknown = sorted(set(inputs) - set(self.models))
         if unknown:
-            raise ModalityError(f"inputs: expected modalities of {list(self.models)}, got {unknown}; leave them out")
+            raise ModalityError(
+                f"inputs: expected modalities of {list(self.models)}, got {unknown}; leave them out"
+            )
         batch = len(next(iter(inputs.values())))
         open_rows = torch.ones(batch, dtype=torch.bool)
         logits: Tensor | None = None
@@ -49,12 +51,15 @@ class FirstPresent(nn.Module):
             rows = open_rows.to(here.device) & here
             if not rows.any():
                 continue
-            part = _answer(model, inputs[name][rows], masks[name][rows] if masks and name in masks else None)
+            mask = masks[name][rows] if masks and name in masks else None
+            part = _answer(model, inputs[name][rows], mask)
             logits = part.new_zeros(batch, part.shape[1]) if logits is None else logits
             logits = logits.index_put((rows.nonzero().squeeze(1),), part)
             open_rows = open_rows.to(here.device) & ~here
         if logits is None or open_rows.any():
-            raise ModalityError("inputs: a sample has none of the modalities; drop it before predicting")
+            raise ModalityError(
+                "inputs: a sample has none of the modalities; drop it before predicting"
+            )
         return logits
 
 

@@ -20,7 +20,8 @@ def answer_page(results: Path, folder: Path) -> str:
     try:
         found = overview.load_from(results)
     except RunError as problem:
-        return f"```{{warning}}\nThere are no results yet ({problem}).\n```\n"
+        why = str(problem).replace(str(results), results.name)
+        return f"```{{warning}}\nThere are no results yet ({why}).\n```\n"
     lines = "\n".join(f"* {line}" for line in overview.answer(found))
     figure = _figure(found, folder)
     return (
@@ -43,8 +44,8 @@ def _figure(found: overview.Overview, folder: Path) -> str:
     return (
         "```{figure} generated/answer.svg\n"
         ":alt: Difference of merge, fusion and ensemble to the best single block\n:width: 100%\n\n"
-        "Difference to the best single block on the same splits. Small dots are repeats, large dots "
-        "means, whiskers corrected 95 % intervals; right of the dashed line combining modalities "
+        "Difference to the best single block on the same splits. Small dots are repeats, large "
+        "dots means, whiskers corrected 95 % intervals; right of the dashed line combining modalities "
         "helps.\n```\n"
     )
 

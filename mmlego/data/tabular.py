@@ -1,4 +1,4 @@
-"""All tables of a fold side by side, as one more modality: what a model without any fusion would be given."""
+"""All tables of a fold side by side as one more modality: the input of a model without fusion."""
 
 from __future__ import annotations
 

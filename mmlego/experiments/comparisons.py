@@ -40,10 +40,7 @@ def separate(models: FoldModels) -> list[str]:
 
 
 def joined_pair(models: FoldModels) -> tuple[str, ...]:
-    """All tables as one block and the one other modality, as in the paper.
-
-    Empty if that pair does not exist.
-    """
+    """All tables as one block and the one other modality, as in the paper; empty if there is none."""
     others = [name for name in separate(models) if models.fold.kinds[name] != "tabular"]
     return (TABULAR, *others) if TABULAR in models.fold.names and others else ()
 
@@ -195,10 +192,7 @@ def operator_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> 
 
 
 def head_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
-    """Ablation of the heads (A3).
-
-    Merged in three ways, the best block's head, or no merged head.
-    """
+    """Ablation of the heads (A3): merged in three ways, the best block's, or none that is merged."""
     found = []
     for models in folds:
         names, modules = separate(models), models.block_modules(blocks)
@@ -233,10 +227,7 @@ def head_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> list
 
 
 def alpha_pair(folds: Sequence[FoldModels], blocks: str) -> tuple[str, str]:
-    """The pair whose weights are varied.
-
-    The published one if it exists, else the two best by validation.
-    """
+    """The pair whose weights are varied: the published one, else the two best by validation."""
     pair = joined_pair(folds[0])
     if len(pair) == 2:
         return pair
@@ -314,7 +305,8 @@ def tuning(
     for models in folds:
         for mode in (*MODES, "merge"):
             outcomes = _tuned(models, session, blocks, mode, separate(models), tune_epochs)
-            found += [_headline(o, o.variant == f"stack, {TUNED_FOR} epochs") for o in outcomes]
+            shown = f"stack, {TUNED_FOR} epochs"
+            found += [dataclasses.replace(o, headline=o.variant == shown) for o in outcomes]
             if log:
                 log(
                     f"repeat {models.fold.repeat}  {mode:<6} "
@@ -322,10 +314,6 @@ def tuning(
                     f"{outcomes[-1].seconds:.1f} s"
                 )
     return found
-
-
-def _headline(outcome: Outcome, yes: bool) -> Outcome:
-    return dataclasses.replace(outcome, headline=yes)
 
 
 def _short(outcome: Outcome) -> str:

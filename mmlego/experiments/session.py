@@ -147,7 +147,8 @@ class Session:
             models = list(self.train(log=None, train_missing=False))
         except RunError as problem:
             raise RunError(
-                f"blocks of run {record['run_id']}: {problem}; make it again with: {command} --force"
+                f"blocks of run {record['run_id']}: {problem}; make it again with: "
+                f"{command} --force"
             ) from None
         known = {outcome["key"] for outcome in record["outcomes"]}
         if any(outcome.key not in known for fold in models for outcome in fold.outcomes()):
