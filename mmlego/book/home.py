@@ -45,7 +45,7 @@ def _figure(found: overview.Overview, folder: Path) -> str:
         "```{figure} generated/answer.svg\n"
         ":alt: Difference of merge, fusion and ensemble to the best single block\n:width: 100%\n\n"
         "Difference to the best single block on the same splits. Small dots are repeats, large "
-        "dots means, whiskers corrected 95 % intervals; right of the dashed line combining modalities "
+        "dots means, whiskers corrected 95 % intervals; right of the dashed line combining "
         "helps.\n```\n"
     )
 

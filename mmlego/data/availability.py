@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlego.data.card import Card
+from mmlego.data.card import Card, SourceFile
 from mmlego.data.catalog import card_path, is_path, load_card
 from mmlego.data.cohort import Cohort
 from mmlego.data.load import load_cohort
@@ -52,7 +52,7 @@ def check(name: str | Path, data_dir: str | Path | None = None) -> list[str]:
         lines.append(
             f"file {key}: embedded"
             if found is None
-            else f"file {key}: {files.path(key)}, checksum ok"
+            else f"file {key}: {files.path(key)}, {_checked(source)}"
         )
     everything = tuple(files.card.modalities)
     for unit in files.card.split_units:
@@ -60,6 +60,11 @@ def check(name: str | Path, data_dir: str | Path | None = None) -> list[str]:
         _check_counts(files.card, cohort)
         lines.append(f"loads by {unit}: {cohort.describe()}")
     return lines
+
+
+def _checked(source: SourceFile) -> str:
+    """What was checked of a file that is there."""
+    return "checksum ok" if source.sha256 or source.content_sha256 else "no checksum given"
 
 
 def _check_counts(card: Card, cohort: Cohort) -> None:

@@ -124,10 +124,15 @@ class TargetCard(_Strict):
 
 
 class Published(_Strict):
-    """The data set of the published table that stands beside ours, and how far they compare."""
+    """The data set of the published table that stands beside ours, and how far the two agree.
+
+    ``tables`` names the tabular modalities that the published models saw as one vector: without all
+    of them nothing here can be compared.
+    """
 
     dataset: str
     comparable: str
+    tables: list[str] = Field(default_factory=list)
 
 
 class Expected(_Strict):

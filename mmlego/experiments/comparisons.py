@@ -40,7 +40,7 @@ def separate(models: FoldModels) -> list[str]:
 
 
 def joined_pair(models: FoldModels) -> tuple[str, ...]:
-    """All tables as one block and the one other modality, as in the paper; empty if there is none."""
+    """All tables as one block and the one other modality, as in the paper, or nothing."""
     others = [name for name in separate(models) if models.fold.kinds[name] != "tabular"]
     return (TABULAR, *others) if TABULAR in models.fold.names and others else ()
 
@@ -154,14 +154,14 @@ def best_block(models: FoldModels, blocks: str, device: str) -> Outcome:
 
 
 def headline_rows(
-    folds: Sequence[FoldModels], outcomes: Sequence[Outcome], blocks: str
+    folds: Sequence[FoldModels], outcomes: Sequence[Outcome], blocks: str, device: str = "auto"
 ) -> list[Outcome]:
     """The rows of the main comparison: best block, ensembles, and the merge of all modalities."""
     full = {
         models.fold.repeat: len(models.fold.test.having(separate(models), how="any"))
         for models in folds
     }
-    best = [best_block(models, blocks, "auto") for models in folds]
+    best = [best_block(models, blocks, device) for models in folds]
     everything = set().union(
         *(models.fold.members(name) for models in folds[:1] for name in separate(models))
     )
@@ -192,7 +192,7 @@ def operator_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> 
 
 
 def head_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
-    """Ablation of the heads (A3): merged in three ways, the best block's, or none that is merged."""
+    """Ablation of the heads (A3): merged in three ways, the best block's, or not merged."""
     found = []
     for models in folds:
         names, modules = separate(models), models.block_modules(blocks)

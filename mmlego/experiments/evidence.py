@@ -20,7 +20,7 @@ from mmlego.learning.statistics import holm
 
 MANUAL = "manual"
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
-GENERATED = ("synthetic",)
+GENERATED = ("synthetic", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
 BEST, ENSEMBLE = "best single block", "ensemble"
 # (method, variant) -> name of the row in the summary; these see every modality
@@ -83,8 +83,9 @@ def load_from(results: Path) -> Overview:
 
 
 def _fullest(part: pd.DataFrame) -> pd.DataFrame:
-    repeats = part.groupby("grid")["repeat"].nunique()
-    return part[part["grid"] == repeats.idxmax()]
+    """Rows of the grid with the most repeats, and among these with the most training samples."""
+    size = part.groupby("grid").agg(repeats=("repeat", "nunique"), samples=("n_train", "max"))
+    return part[part["grid"] == size.sort_values(["repeats", "samples"]).index[-1]]
 
 
 def _facts(results: Path) -> dict[str, dict[str, Any]]:
@@ -113,7 +114,7 @@ def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFr
         names = row["modalities"].split("+")
         key = (row["method"], row["variant"])
         if key in _ROWS and row["modalities"] == everything:
-            rows.append(row | {"label": _ROWS[key], "role": "multimodal"})
+            rows.append(row | {"label": _ROWS[key], "role": role_of(names, tables)})
         elif key in _UNIMODAL and (len(names) == 1 or role_of(names, tables) == "tabular"):
             name = "all tables" if len(names) > 1 else names[0]
             rows.append(

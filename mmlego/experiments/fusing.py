@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import random
 from collections.abc import Mapping, Sequence
-from itertools import permutations
+from typing import Any
 
 from torch import Tensor
 
@@ -36,13 +37,9 @@ MODES = ("stack", "weave")
 
 
 def orders(names: Sequence[str], limit: int, seed: int = 1) -> list[tuple[str, ...]]:
-    """All orders of the modalities, or a seeded choice of ``limit`` of them.
-
-    The sorted one first.
-    """
+    """The sorted order first, then others in a seeded random order, ``limit`` of them at most."""
     names = tuple(sorted(names))
-    if len(names) <= 3:
-        return list(permutations(names))[:limit]
+    limit = min(limit, math.factorial(len(names)))
     rest = random.Random(seed)
     found = [names]
     while len(found) < limit:
@@ -88,6 +85,7 @@ def tuned_outcomes(
         raise SettingsError(
             f"tune_epochs: expected numbers of epochs from 0 on, got {list(tune_epochs)}"
         )
+    wanted = sorted(set(tune_epochs))
     paired = fold.train.select(sorted(names)).having(sorted(names), how="all")
     test = fold.test.select(sorted(names)).having(sorted(names), how="any")
     seed = derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, mode, tuple(names))
@@ -95,7 +93,7 @@ def tuned_outcomes(
         model=[mode, list(names)],
         parents={name: parents[name] for name in names},
         fit=dataclasses.asdict(fit_settings(settings)),
-        tune_epochs=sorted(set(tune_epochs)),
+        tune_epochs=wanted,
         data=[samples_digest(paired), samples_digest(test)],
         seed=seed,
         device=settings.device,
@@ -104,9 +102,7 @@ def tuned_outcomes(
     stored = store.get(key)
     if stored is None:
         model = build(mode, pick(blocks, names), names)
-        stored = _tune(
-            key, model, fold, paired, test, settings, seed, sorted(set(tune_epochs)), store, log
-        )
+        stored = _tune(key, model, fold, paired, test, settings, seed, wanted, store, log)
     members = tuple({member for name in names for member in fold.members(name)})
     return [
         outcome_of(
@@ -117,15 +113,22 @@ def tuned_outcomes(
             variant=f"{mode}, {epochs} epochs",
             modalities=members,
             n_train=len(paired),
-            seconds=stored.facts["seconds"].get(str(epochs), 0.0),
-            history=stored.facts["history"][:epochs],
-            facts={"order": list(names), "n_parameters": stored.facts["n_parameters"]}
-            | stored.facts["medians"][str(epochs)],
             key=key,
             headline=False,
+            **_story_of(stored, epochs, names),
         )
-        for epochs in sorted(set(tune_epochs))
+        for epochs in wanted
     ]
+
+
+def _story_of(stored: StoredFit, epochs: int, names: Sequence[str]) -> dict[str, Any]:
+    """How one number of tuning epochs was reached: seconds, history, and facts."""
+    facts = {"order": list(names), "n_parameters": stored.facts["n_parameters"]}
+    return {
+        "seconds": stored.facts["seconds"].get(str(epochs), 0.0),
+        "history": stored.facts["history"][:epochs],
+        "facts": facts | stored.facts["medians"][str(epochs)],
+    }
 
 
 def build(mode: str, blocks: Mapping[str, LegoBlock], names: Sequence[str]) -> LegoFuse | LegoMerge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -16,10 +17,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mmlego.errors import RunError
+from mmlego.errors import MMLegoError, RunError
 from mmlego.experiments.grid import Planned, expected_seconds, plan
 from mmlego.experiments.paths import project_root, results_folder
+from mmlego.experiments.record import read_records
 from mmlego.experiments.results import collect
+from mmlego.experiments.runner import READS_RESULTS_ONLY, run_notebook
 
 _POLL_SECONDS = 0.5
 
@@ -62,8 +65,9 @@ def run_grid(
     console = console or Console()
     started = time.monotonic()
     runs = plan(path, results=results)
-    _prepare_tickets(runs, force)
     folder = results_folder(results)
+    _prepare_tickets(runs, force)
+    _set_aside(runs, folder)
     command = _command(Path(path).resolve(), str(folder) if results else "", cores, snakemake)
     log = folder / "logs" / "grid.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +84,7 @@ def run_grid(
             process.terminate()
             process.wait(timeout=30)
             raise
+    _read_anyway(runs)
     collect(folder)
     done = tuple(run.run_id for run in runs if run.ticket.is_file())
     failed = tuple(run.run_id for run in runs if not run.ticket.is_file())
@@ -98,6 +103,30 @@ def _prepare_tickets(runs: Sequence[Planned], force: bool) -> None:
         artifacts = run.ticket.parents[1]
         (artifacts / "runs" / run.ticket.name).unlink(missing_ok=True)
         (artifacts.parent / "logs" / f"{run.run_id}.error.json").unlink(missing_ok=True)
+
+
+def _set_aside(runs: Sequence[Planned], folder: Path) -> None:
+    """Move records of this grid that it no longer plans out of the results.
+
+    They are left from an earlier version of the grid file, and would be averaged with the new ones.
+    """
+    planned = {run.run_id for run in runs}
+    grid = runs[0].parameters["grid"]
+    for record in read_records(folder):
+        if record["parameters"]["grid"] == grid and record["run_id"] not in planned:
+            old = folder / "artifacts" / "superseded"
+            old.mkdir(parents=True, exist_ok=True)
+            name = f"{record['run_id']}.json"
+            os.replace(folder / "runs" / name, old / name)
+
+
+def _read_anyway(runs: Sequence[Planned]) -> None:
+    """Run what only reads results even if a run before it failed: the rest is worth reading."""
+    for run in runs:
+        if run.notebook in READS_RESULTS_ONLY and not run.ticket.is_file():
+            with contextlib.suppress(MMLegoError):
+                run_notebook(run.notebook, run.parameters, page=run.page, threads=1)
+                run.ticket.touch()
 
 
 def _command(path: Path, results: str, cores: int, options: Sequence[str]) -> list[str]:
@@ -145,11 +174,13 @@ def _watch(
         while process.poll() is None:
             time.sleep(_POLL_SECONDS)
             still = [run for run in waiting if not run.ticket.is_file()]
-            for run in [run for run in waiting if run not in still]:
-                console.print(f"done  {run.run_id}  ({len(runs) - len(still)} of {len(runs)})")
-            waiting = still
+            finished = [run.run_id for run in waiting if run not in still]
             passed = time.monotonic() - started
             left = _estimate(passed, todo, sum(weights[run.run_id] for run in still), cores)
+            for name in finished:
+                count = f"{len(runs) - len(still)} of {len(runs)}, after {passed / 60:.1f} min"
+                console.print(f"done  {name}  ({count}, {left})", soft_wrap=True)
+            waiting = still
             bar.update(
                 task, completed=len(runs) - len(still), left=left, current=_current(still, folder)
             )

@@ -31,7 +31,7 @@ from mmlego.experiments.evidence import (
     wins,
     with_p,
 )
-from mmlego.experiments.published import published_for
+from mmlego.experiments.published import has_published, published_for
 from mmlego.figures import style
 
 __all__ = [
@@ -71,17 +71,14 @@ def headline_table(found: Overview) -> pd.DataFrame:
     rows = []
     for cohort, part in found.patients().groupby("cohort", sort=True):
         facts = facts_of(found.cohorts, part)
-        known = published_for(facts["published"]).set_index(["method", "role"])
+        known = published_for(facts["published"], facts["tables"]).set_index(["method", "role"])
         means = (
-            part.groupby(["label", "method", "role"], sort=False)["value"]
+            part.groupby(["label", "method", "variant", "role"], sort=False)["value"]
             .agg(["mean", "std", "count"])
             .reset_index()
         )
         for row in means.sort_values("mean", ascending=False).itertuples():
-            hit = (row.method, row.role) in known.index and row.label not in (
-                BEST,
-                "LegoMerge, tuned 2 epochs",
-            )
+            hit = (row.method, row.role) in known.index and has_published(row.variant)
             other = known.loc[(row.method, row.role)] if hit else None
             rows.append(
                 {
@@ -89,6 +86,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
                     "metric": style.title(facts["metric"]),
                     "model": row.label,
                     "result": f"{row.mean:.3f} ± {row.std:.3f} (n={row.count})",
+                    "grid": part["grid"].iloc[0],
                     "published": f"{other['published']:.3f} ± {other['published_sd']:.3f}"
                     if hit
                     else "",
@@ -221,7 +219,7 @@ def headline(found: Overview) -> str:
     sizes = [pair.mean for _, pair, _ in against]
     width = np.nanmedian([pair.upper - pair.mean for _, pair, _ in against])
     return (
-        f"On {len(cohorts)} real cohorts, {verdict}. "
+        f"On {pairing.counted(len(cohorts), 'real cohort')}, {verdict}. "
         f"The mean differences lie between {min(sizes):+.3f} and {max(sizes):+.3f}; a typical 95 % "
         f"interval reaches {width:.2f} to either side, so smaller effects cannot be seen here."
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from mmlego.errors import MetricError
-from mmlego.learning.statistics import corrected_resampled_ttest
+from mmlego.learning.statistics import corrected_resampled_ttest, holm
 
 ALPHA = 0.05
 # With fewer repeats a t-test has next to no power, and a significant one is most likely luck.
@@ -78,33 +78,47 @@ def compare(table: pd.DataFrame, first: str, second: str) -> Paired:
     )
 
 
-def sentence(found: Paired, names: Mapping[str, str] | None = None) -> str:
+def adjust(found: Sequence[Paired]) -> list[Paired]:
+    """Correct the p-values of comparisons that are read together.
+
+    A comparison of a single repeat has no p-value and does not count.
+
+    Source: Holm 1979.
+    """
+    raw = np.array([pair.p_value for pair in found])
+    known = np.isfinite(raw)
+    if known.any():
+        raw[known] = holm(raw[known])
+    return [replace(pair, p_value=float(p)) for pair, p in zip(found, raw, strict=True)]
+
+
+def sentence(found: Paired) -> str:
     """One sentence that says how large a difference is and whether it can be told from none."""
-    names = names or {}
-    first, second = names.get(found.first, found.first), names.get(found.second, found.second)
-    head = f"{first} minus {second}: {found.mean:+.3f}"
-    if found.n < 2:
-        return f"{head} in a single repeat, which says nothing about the spread."
+    head = f"{found.first} minus {found.second}: {found.mean:+.3f} over "
+    head += counted(found.n, "repeat")
     if found.n < FEWEST_REPEATS:
-        return f"{head} over {found.n} repeats, too few to say whether that is more than chance."
-    verdict = (
-        "the repeats tell the two apart"
-        if found.decided
-        else "the repeats cannot tell the two apart"
-    )
+        return f"{head}, too few to say whether that is more than chance."
+    word = "tell" if found.decided else "cannot tell"
     return (
-        f"{head} over {found.n} repeats (95 % interval {found.lower:+.3f} to {found.upper:+.3f}, "
-        f"p = {found.p_value:.2g}); {verdict}."
+        f"{head} (95 % interval {found.lower:+.3f} to {found.upper:+.3f}, "
+        f"p = {found.p_value:.2g}); the repeats {word} the two apart."
     )
+
+
+def sentences(found: Sequence[Paired]) -> str:
+    """A list of comparisons, with p-values corrected for their number."""
+    lines = [f"* {sentence(pair)}" for pair in adjust(found)]
+    if len(lines) > 1:
+        lines.append("\nP-values are corrected for the number of comparisons in this list (Holm).")
+    return "\n".join(lines)
+
+
+def counted(number: int, word: str) -> str:
+    """A number with its word, such as ``1 repeat`` or ``5 repeats``."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and number of repeats by label, best first."""
     found = table.groupby("label", sort=False)["value"].agg(["mean", "std", "count"])
     return found.sort_values("mean", ascending=False)
-
-
-def pick_best(table: pd.DataFrame, labels: Sequence[str] | None = None) -> str:
-    """Label with the highest mean."""
-    found = means(table)
-    return str(found.index[0] if labels is None else found.loc[list(labels)].index[0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +22,13 @@ _ROWS = {
     ("LegoMerge", "multimodal"): ("lego_merge", "multimodal"),
     ("LegoFuse (2 epochs)", "multimodal"): ("lego_fuse", "multimodal"),
 }
+# Configurations of published methods that the paper gives no number for.
+_UNPUBLISHED = (
+    "stack, 0 epochs",
+    "weave, 2 epochs",
+    "merge, 2 epochs",
+    "best by validation",
+)
 COLUMNS = ["method", "role", "published", "published_sd", "comparable", "why"]
 
 
@@ -38,40 +46,56 @@ def published_table() -> pd.DataFrame:
     )
 
 
-def dataset_of(card: Card | None) -> str:
-    """Name of a card's data set in the published table, empty if it is not there."""
-    return card.published.dataset if card is not None and card.published is not None else ""
-
-
-def published_for(dataset: str | None, split_unit: str = "patient") -> pd.DataFrame:
+def published_for(
+    published: Mapping[str, Any] | None, tables: Sequence[str], split_unit: str = "patient"
+) -> pd.DataFrame:
     """Published rows for a cohort, one per method and role of modalities; empty if there are none.
 
     A row counts as comparable only if it was made from the same columns under the same splits: the
     tables of the four TCGA cohorts split by slide row. Images differ everywhere, and patient-level
     splits remove the leakage that the published ones have.
+
+    Args:
+        published: The entry ``published`` of a data card, as ``published_entry`` gives it.
+        tables: Tabular modalities of the run.
+        split_unit: ``patient`` or ``row``.
     """
-    if not dataset:
+    if not published:
         return pd.DataFrame(columns=COLUMNS)
     table = published_table()
-    rows = table[table["dataset"] == dataset]
+    absent = sorted(set(published["tables"]) - set(tables))
     found = []
-    for row in rows.itertuples():
+    for row in table[table["dataset"] == published["dataset"]].itertuples():
         if (row.model, row.group) not in _ROWS:
             continue
         method, role = _ROWS[row.model, row.group]
-        why = _why_not(dataset, role, split_unit)
+        why = _why_not(published["dataset"], role, split_unit, absent)
         found.append(
             [method, role, row.mean, row.std, not why, why or "same tables, same kind of split"]
         )
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _why_not(dataset: str, role: str, split_unit: str) -> str:
+def published_entry(card: Card | None) -> dict[str, Any]:
+    """What a card says about published numbers, as builtins; empty if it says nothing."""
+    if card is None or card.published is None:
+        return {}
+    return {"dataset": card.published.dataset, "tables": list(card.published.tables)}
+
+
+def has_published(variant: str) -> bool:
+    """Whether a configuration is one that the paper gives a number for."""
+    return variant not in _UNPUBLISHED
+
+
+def _why_not(dataset: str, role: str, split_unit: str, absent: Sequence[str]) -> str:
     """Why a published number cannot be compared with ours; empty if it can."""
     if not dataset.startswith("TCGA"):
         return "other patients and other variables stand in for the published data"
     if role != "tabular":
         return "the published images are whole slides; other image features stand in for them here"
+    if absent:
+        return f"the published models also saw {', '.join(absent)}"
     if split_unit == "patient":
         return "the published splits are by slide row, so patients can be in training and test"
     return ""

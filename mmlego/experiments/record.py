@@ -27,7 +27,8 @@ NUMERIC_CODE = (
     "mmlego.experiments.interference",
     "mmlego.signals",
 )
-_DIGITS = 6
+# Enough for every metric to be recomputed from the predictions of a record.
+_DIGITS = 8
 
 
 def make_record(
@@ -82,7 +83,7 @@ def _outcome_entry(outcome: Outcome) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Turn numpy values into builtins, rounding floats to six digits, and NaN into None."""
+    """Turn numpy values into builtins, rounding floats to eight digits, and NaN into None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

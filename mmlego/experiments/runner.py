@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mmlego.data.catalog import load_card
 from mmlego.errors import MMLegoError, RunError
 from mmlego.experiments.notebooks import (
     cast_parameters,
@@ -24,6 +25,7 @@ from mmlego.experiments.notebooks import (
     source_digest,
 )
 from mmlego.experiments.paths import project_root, results_folder
+from mmlego.experiments.presenting import presentable
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.record import NUMERIC_CODE, read_record, write_text
 from mmlego.experiments.results import collect
@@ -61,7 +63,31 @@ def settings_for(notebook: str | Path, given: Mapping[str, Any]) -> RunSettings:
     if given.get("results"):
         # The kernel works in the root of the project, whatever the working directory is here.
         given["results"] = results_folder(given["results"])
+    if _is_path(given.get("cohort", "")):
+        given["cohort"] = _from_root(Path(given["cohort"]))
     return SETTINGS[path.stem].from_values(cast_parameters(path, given))
+
+
+def _is_path(cohort: object) -> bool:
+    return str(cohort).endswith((".yaml", ".yml"))
+
+
+def _from_root(card: Path) -> str:
+    """Path of a card of one's own as the kernel will see it, from the root of the project."""
+    root = project_root()
+    place = card.resolve() if card.is_file() else (root / card).resolve()
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
+
+
+def check_cohort(settings: RunSettings) -> None:
+    """Refuse an unknown cohort, or a card with a fault, before a kernel is started.
+
+    Raises:
+        CardError: If the card is not there or not valid.
+    """
+    cohort = getattr(settings, "cohort", "")
+    if cohort:
+        load_card(project_root() / cohort if _is_path(cohort) else cohort)
 
 
 def page_path(settings: RunSettings, results: Path) -> Path:
@@ -112,6 +138,7 @@ def run_notebook(
     """
     source = notebook_path(notebook)
     settings = settings_for(source, given or {})
+    check_cohort(settings)
     results = results_folder(settings.results)
     page = page or page_path(settings, results)
     _check_path(source, page)
@@ -267,20 +294,3 @@ def _threads(count: int | None) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def presentable(notebook: Any, settings: RunSettings) -> Any:
-    """Make an executed notebook fit to publish: no paths or times of the machine, tidy settings."""
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            cell.source = "# this run's parameters\n" + "\n".join(
-                f"{name} = {value!r}" for name, value in settings.identity().items()
-            )
-            cell.metadata["tags"] = [*tags, "hide-input"]
-        elif "parameters" in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-    return notebook

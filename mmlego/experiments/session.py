@@ -24,7 +24,7 @@ from mmlego.errors import RunError, SettingsError
 from mmlego.experiments.outcome import Outcome, tidy
 from mmlego.experiments.paths import results_folder
 from mmlego.experiments.provenance import code_digest
-from mmlego.experiments.published import dataset_of
+from mmlego.experiments.published import published_entry
 from mmlego.experiments.record import NUMERIC_CODE, make_record, read_records, write_record
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, BlockSettings, RunSettings
@@ -182,7 +182,7 @@ class Session:
             "fingerprint": self.cohort.fingerprint(),
             "metric": main_metric(self.cohort),
             "tables": tables_of(self.cohort),
-            "published": dataset_of(self.cohort.card),
+            "published": published_entry(self.cohort.card),
         }
 
 

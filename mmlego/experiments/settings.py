@@ -23,7 +23,7 @@ NOT_IDENTITY = ("results", "train_missing_blocks")
 class RunSettings(BaseModel):
     """What every notebook has: the grid it belongs to and where results go."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     notebook: ClassVar[str] = ""
 
     grid: str = Field("manual", min_length=1, pattern=r"^[a-z0-9_-]+$")

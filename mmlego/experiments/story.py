@@ -9,13 +9,16 @@ import pandas as pd
 
 from mmlego.data import Cohort
 from mmlego.experiments import pairing, views
+from mmlego.experiments.closeups import shown_outcomes
 from mmlego.experiments.comparisons import separate
 from mmlego.experiments.outcome import Outcome
-from mmlego.experiments.published import dataset_of, published_for
+from mmlego.experiments.published import has_published, published_entry, published_for, role_of
 from mmlego.experiments.session import FoldModels, Session
 from mmlego.figures import style
 
 FEW_EVENTS = 10
+MERGED, TUNED_MERGE = "LegoMerge", "LegoMerge (merge, 2 epochs)"
+STACKED = "LegoFuse (stack, 2 epochs)"
 
 
 def data(session: Session) -> str:
@@ -29,10 +32,10 @@ def data(session: Session) -> str:
             "machine."
         )
     lines.append(
-        f"{settings.repeats} random splits into training, validation and test "
+        f"{pairing.counted(settings.repeats, 'random split')} into training, validation and test "
         f"({len(session.folds[0].train)}, {len(session.folds[0].val)} and "
         f"{len(session.folds[0].test)} in the first), "
-        f"at most {settings.epochs} epochs, profile `{settings.profile}`."
+        f"at most {pairing.counted(settings.epochs, 'epoch')}, profile `{settings.profile}`."
     )
     return "\n".join(lines) + f"\n\n{caveats(session)}"
 
@@ -64,7 +67,7 @@ def caveats(session: Session) -> str:
     if session.settings.split_unit == "row":
         found.append(
             "Splits are by row, as published: a patient can be in training and test, so these "
-            "numbers flatter every method."
+            "numbers can flatter a method."
         )
     return "\n".join(f"> **Take care.** {text}\n" for text in found)
 
@@ -103,13 +106,13 @@ def ratio(session: Session) -> float:
 
 def published_label(cohort: Cohort, split_unit: str) -> str:
     """Legend text of published values for a cohort."""
-    dataset = dataset_of(cohort.card)
-    rows = published_for(dataset, split_unit)
+    entry = published_entry(cohort.card)
+    rows = published_for(entry, views.tables_of(cohort), split_unit)
     if rows.empty:
         return "published"
     return (
         "published (row-level split)"
-        if dataset.startswith("TCGA")
+        if entry["dataset"].startswith("TCGA")
         else ("published (other patients)")
     )
 
@@ -139,10 +142,11 @@ def _spread(mean: float, std: float, count: float) -> str:
 
 def chosen(session: Session) -> str:
     """Which model the closer look shows."""
-    from mmlego.experiments.closeups import shown_outcomes
-
     outcomes = shown_outcomes(session)
-    return f"Shown: **{views.label(outcomes[0], views.tables_of(session.cohort))}**."
+    text = f"Shown: **{views.label(outcomes[0], views.tables_of(session.cohort))}**."
+    if session.settings.split_unit == "row":
+        text += " Other rows of the same patient may have been in its training part."
+    return text
 
 
 def blocks(folds: Sequence[FoldModels], variant: str) -> str:
@@ -181,12 +185,11 @@ def unimodal(session: Session) -> str:
     metric = views.main_metric(session.cohort)
     table = views.value_table(session.outcomes, metric, lambda o: views.label(o, tables))
     ranked = pairing.means(table)
-    best = ranked.index[0]
-    lines = [_top(ranked, metric)]
-    lines += _block_against_encoder(session, table, tables)
-    lines.append(_spread_line(table, best))
-    lines.append(published_lines(session, metric))
-    return "\n".join(f"* {line}" for line in lines if line)
+    lines = [_top(ranked, metric), _spread_line(table, ranked.index[0])]
+    lines += published_lines(session, metric)
+    listed = "\n".join(f"* {line}" for line in lines if line)
+    against = pairing.sentences(_blocks_against_encoders(session, table, tables))
+    return f"{listed}\n\nWhat wrapping an encoder in a block changes:\n\n{against}"
 
 
 def _top(ranked: pd.DataFrame, metric: str) -> str:
@@ -198,18 +201,19 @@ def _top(ranked: pd.DataFrame, metric: str) -> str:
     )
 
 
-def _block_against_encoder(session: Session, table: pd.DataFrame, tables: list[str]) -> list[str]:
-    """For every modality, whether wrapping its encoder changes anything."""
+def _blocks_against_encoders(
+    session: Session, table: pd.DataFrame, tables: list[str]
+) -> list[pairing.Paired]:
+    """For every modality, the wrapped block against its encoder."""
     by_modality: dict[str, dict[str, str]] = {}
     for o in session.outcomes:
         kind = "encoder" if o.method != "lego_block" else o.variant
         by_modality.setdefault(o.joined, {})[kind] = views.label(o, tables)
-    lines = []
-    for labels in by_modality.values():
-        if {"encoder", "wrapped"} <= set(labels):
-            found = pairing.compare(table, labels["wrapped"], labels["encoder"])
-            lines.append(pairing.sentence(found))
-    return lines
+    return [
+        pairing.compare(table, labels["wrapped"], labels["encoder"])
+        for labels in by_modality.values()
+        if {"encoder", "wrapped"} <= set(labels)
+    ]
 
 
 def _spread_line(table: pd.DataFrame, best: str) -> str:
@@ -223,34 +227,43 @@ def _spread_line(table: pd.DataFrame, best: str) -> str:
     )
 
 
-def published_lines(session: Session, metric: str) -> str:
-    """How our numbers stand to the published ones, and whether that can be said at all."""
-    frame = views.forest_table(
-        session.outcomes, metric, session.cohort, session.settings.split_unit
-    )
-    if "published" not in frame or frame["published"].isna().all():
-        return ""
-    known = frame.dropna(subset=["published"]).groupby("label", sort=False)
-    parts = [
-        f"{name} {part['value'].mean():.3f} (published {part['published'].iloc[0]:.3f})"
-        for name, part in known
+def published_lines(session: Session, metric: str) -> list[str]:
+    """Our numbers beside the published ones, one line for each reason why (not) to compare them."""
+    cohort, unit = session.cohort, session.settings.split_unit
+    tables = views.tables_of(cohort)
+    why = published_for(published_entry(cohort.card), tables, unit)
+    why = why.set_index(["method", "role"])
+    groups: dict[str, dict[str, list[float]]] = {}
+    for o in session.outcomes:
+        key = (o.method, role_of(o.modalities, tables))
+        if key in why.index and has_published(o.variant):
+            known = why.loc[key]
+            word = "Comparable" if known["comparable"] else "Not comparable"
+            name = f"{views.label(o, tables)} (published {known['published']:.3f})"
+            group = groups.setdefault(f"{word} with the published numbers, {known['why']}", {})
+            group.setdefault(name, []).append(o.metrics[metric])
+    return [
+        f"{reason}: " + "; ".join(f"{name} {np.nanmean(v):.3f}" for name, v in rows.items()) + "."
+        for reason, rows in groups.items()
     ]
-    why = published_for(dataset_of(session.cohort.card), session.settings.split_unit)
-    reasons = sorted(set(why.loc[~why["comparable"], "why"]))
-    same = frame.dropna(subset=["published"])["comparable"].all()
-    tail = "same tables, same kind of split" if same else "; ".join(reasons)
-    word = "Comparable" if same else "Not comparable"
-    return f"Beside the published numbers: {'; '.join(parts)}. {word}: {tail}."
 
 
 def merge_against(rivals: Sequence[Outcome], metric: str) -> str:
     """Merge against the best block and against ensembles, as sentences."""
+    return _against(rivals, metric, MERGED)
+
+
+def fuse_against(rivals: Sequence[Outcome], metric: str) -> str:
+    """The tuned stack against its rivals, as sentences."""
+    return _against(rivals, metric, STACKED)
+
+
+def _against(rivals: Sequence[Outcome], metric: str, first: str) -> str:
     table = views.value_table(rivals, metric, views.method_label)
-    merged = "LegoMerge"
-    others = [name for name in dict.fromkeys(table["label"]) if name != merged]
-    return "\n".join(
-        f"* {pairing.sentence(pairing.compare(table, merged, name))}" for name in others
-    )
+    others = [name for name in dict.fromkeys(table["label"]) if name != first]
+    if first not in set(table["label"]):
+        return f"{first} is not among the settings asked for, so nothing is compared with it."
+    return pairing.sentences([pairing.compare(table, first, name) for name in others])
 
 
 def merge(
@@ -262,100 +275,83 @@ def merge(
     """The conclusion of the notebook `merge`."""
     metric = views.main_metric(session.cohort)
     table = views.value_table(rivals, metric, views.method_label)
-    block = next(name for name in table["label"] if name.startswith("LegoBlock"))
-    ensemble = next(name for name in table["label"] if name.startswith("Ensemble"))
-    lines = [
-        verdict(pairing.compare(table, "LegoMerge", block), "Merging", "the best single block"),
-        verdict(
-            pairing.compare(table, "LegoMerge", ensemble),
-            "Merging",
-            "averaging the encoders' outputs",
-        ),
+    lines = _verdicts(
+        table,
+        (MERGED, _first(table, "LegoBlock"), "Merging", "the best single block"),
+        (MERGED, _first(table, "Ensemble"), "Merging", "averaging the encoders' outputs"),
+    )
+    lines += [
         _ablation_line(operators, metric, "operator", "harmonic, arithmetic phase"),
         _ablation_line(heads, metric, "head", "slerp"),
-        "A row on the ablation plots is one of many looked at, so a single interval that leaves "
-        "zero is weak evidence.",
     ]
     return "\n".join(f"* {line}" for line in lines)
-
-
-def verdict(found: pairing.Paired, what: str, rival: str) -> str:
-    """Say plainly who wins, or that nobody does."""
-    if found.n < pairing.FEWEST_REPEATS:
-        return (
-            f"{what} against {rival}: {found.mean:+.3f} over {found.n} repeats, too few to "
-            "conclude anything; run more."
-        )
-    if not found.decided:
-        side = "above" if found.mean > 0 else "below"
-        return (
-            f"{what} is {abs(found.mean):.3f} {side} {rival} on average, with an interval from "
-            f"{found.lower:+.3f} "
-            f"to {found.upper:+.3f}: on these {found.n} repeats it neither wins nor loses."
-        )
-    word = "beats" if found.mean > 0 else "loses to"
-    size = f"{abs(found.mean):.3f} (p = {found.p_value:.2g}, {found.n} repeats)"
-    return f"{what} {word} {rival} by {size}."
-
-
-def _ablation_line(outcomes: Sequence[Outcome], metric: str, kind: str, default: str) -> str:
-    table = views.value_table(outcomes, metric, lambda o: o.variant.partition(": ")[2])
-    ranked = pairing.means(table)
-    best = str(ranked.index[0])
-    if best == default:
-        return (
-            f"The default {kind} ({default}) has the highest mean of the {len(ranked)} tried, "
-            f"{ranked.iloc[0]['mean']:.3f}."
-        )
-    return (
-        f"Of {len(ranked)} settings of the {kind}, {best} has the highest mean "
-        f"({ranked.iloc[0]['mean']:.3f}; "
-        f"default {ranked.loc[default, 'mean']:.3f}). "
-        f"{pairing.sentence(pairing.compare(table, best, default))}"
-    )
-
-
-def fuse_against(rivals: Sequence[Outcome], metric: str) -> str:
-    """The tuned stack against its rivals, as sentences."""
-    table = views.value_table(rivals, metric, views.method_label)
-    stacked = "LegoFuse (stack, 2 epochs)"
-    if stacked not in set(table["label"]):
-        return "Two tuning epochs, the published setting, are not among the numbers asked for."
-    others = [name for name in dict.fromkeys(table["label"]) if name != stacked]
-    return "\n".join(
-        f"* {pairing.sentence(pairing.compare(table, stacked, name))}" for name in others
-    )
 
 
 def fuse(session: Session, rivals: Sequence[Outcome], ordered: Sequence[Outcome]) -> str:
     """The conclusion of the notebook `fuse`."""
     metric = views.main_metric(session.cohort)
     table = views.value_table(rivals, metric, views.method_label)
-    names = set(table["label"])
-    lines = []
-    if "LegoFuse (stack, 2 epochs)" in names:
-        block = next(name for name in table["label"] if name.startswith("LegoBlock"))
-        lines = [
-            verdict(
-                pairing.compare(table, "LegoFuse (stack, 2 epochs)", block),
-                "A tuned stack",
-                "the best single block",
-            ),
-            verdict(
-                pairing.compare(table, "LegoFuse (stack, 2 epochs)", "LegoMerge"),
-                "A tuned stack",
-                "the untuned merge",
-            ),
-        ]
-    if {"LegoMerge (merge, 2 epochs)", "LegoMerge"} <= names:
-        found = pairing.compare(table, "LegoMerge (merge, 2 epochs)", "LegoMerge")
-        lines.append(verdict(found, "Tuning the merge for two epochs", "leaving it as it is"))
-    ranked = pairing.means(
-        views.value_table(ordered, metric, lambda o: o.variant.partition(": ")[2])
+    lines = _verdicts(
+        table,
+        (STACKED, _first(table, "LegoBlock"), "A tuned stack", "the best single block"),
+        (STACKED, MERGED, "A tuned stack", "the untuned merge"),
+        (TUNED_MERGE, MERGED, "Tuning the merge for two epochs", "leaving it as it is"),
     )
+    orders = views.value_table(ordered, metric, lambda o: o.variant.partition(": ")[2])
+    ranked = pairing.means(orders)
     lines.append(
         f"Between the best and the worst of {len(ranked)} orders lie "
         f"{ranked['mean'].iloc[0] - ranked['mean'].iloc[-1]:.3f}; "
         f"a typical repeat-to-repeat standard deviation of one order is {ranked['std'].mean():.3f}."
     )
     return "\n".join(f"* {line}" for line in lines)
+
+
+def _first(table: pd.DataFrame, start: str) -> str:
+    """The first label that starts so."""
+    return next(name for name in table["label"] if name.startswith(start))
+
+
+def _verdicts(table: pd.DataFrame, *asked: tuple[str, str, str, str]) -> list[str]:
+    """Verdicts on the pairs that the table has, with p-values corrected for their number."""
+    names = set(table["label"])
+    there = [row for row in asked if {row[0], row[1]} <= names]
+    found = pairing.adjust([pairing.compare(table, a, b) for a, b, _, _ in there])
+    return [verdict(pair, *row[2:]) for pair, row in zip(found, there, strict=True)]
+
+
+def verdict(found: pairing.Paired, what: str, rival: str) -> str:
+    """Say plainly who wins, or that nobody does."""
+    count = pairing.counted(found.n, "repeat")
+    if found.n < pairing.FEWEST_REPEATS:
+        return (
+            f"{what} against {rival}: {found.mean:+.3f} over {count}, too few to conclude "
+            "anything; run more."
+        )
+    if not found.decided:
+        side = "above" if found.mean > 0 else "below"
+        return (
+            f"{what} is {abs(found.mean):.3f} {side} {rival} on average, with an interval from "
+            f"{found.lower:+.3f} to {found.upper:+.3f}: on these {count} it neither wins nor loses."
+        )
+    word = "beats" if found.mean > 0 else "loses to"
+    return f"{what} {word} {rival} by {abs(found.mean):.3f} (p = {found.p_value:.2g}, {count})."
+
+
+def _ablation_line(outcomes: Sequence[Outcome], metric: str, kind: str, default: str) -> str:
+    """The best setting of an ablation against the default, corrected for having picked it."""
+    table = views.value_table(outcomes, metric, lambda o: o.variant.partition(": ")[2])
+    ranked = pairing.means(table)
+    best, count = str(ranked.index[0]), len(ranked)
+    if best == default:
+        return (
+            f"The default {kind}, '{default}', has the highest value of the {count} tried, "
+            f"{ranked.iloc[0]['mean']:.3f}."
+        )
+    others = [name for name in ranked.index if name != default]
+    found = pairing.adjust([pairing.compare(table, name, default) for name in others])
+    return (
+        f"Of {count} settings of the {kind}, '{best}' has the highest value "
+        f"({ranked.iloc[0]['mean']:.3f}; default {ranked.loc[default, 'mean']:.3f}), picked by "
+        f"test results. {pairing.sentence(found[others.index(best)])}"
+    )

@@ -11,10 +11,8 @@ from mmlego.data import Cohort
 from mmlego.errors import MetricError
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome
-from mmlego.experiments.published import dataset_of, published_for, role_of
+from mmlego.experiments.published import has_published, published_entry, published_for, role_of
 
-# Configurations of a published method that the paper gives no number for.
-NOT_PUBLISHED = ("stack, 0 epochs", "weave, 2 epochs", "merge, 2 epochs", "best by validation")
 METHOD_NAMES = {name: method.title for name, method in METHODS.items()}
 
 
@@ -89,11 +87,12 @@ def forest_table(
     tables = tables_of(cohort)
     name = name or (lambda outcome: label(outcome, tables))
     frame = value_table(outcomes, metric, name)
-    known = published_for(dataset_of(cohort.card), split_unit).set_index(["method", "role"])
+    known = published_for(published_entry(cohort.card), tables, split_unit)
+    known = known.set_index(["method", "role"])
     roles = {
         name(outcome): (outcome.method, role_of(outcome.modalities, tables))
         for outcome in outcomes
-        if outcome.variant not in NOT_PUBLISHED
+        if has_published(outcome.variant)
     }
     hits = {name: known.loc[role] for name, role in roles.items() if role in known.index}
     frame["published"] = frame["label"].map(
@@ -126,7 +125,8 @@ def history_table(outcomes: Iterable[Outcome], tables: Sequence[str] = ()) -> pd
 def first_predictions(outcomes: Sequence[Outcome], cohort: Cohort) -> pd.DataFrame:
     """Each sample once, with its prediction from the first repeat in which it was tested.
 
-    Every prediction comes from a model that never saw the patient, and no patient counts twice.
+    No sample counts twice. With splits by patient, every prediction comes from a model that never
+    saw the patient.
     Columns: id, repeat, event, time, risk, high (risk above the median of that repeat's training
     risks) for survival; id, repeat, label, score for two classes.
     """

@@ -7,7 +7,9 @@ from numpy.typing import ArrayLike
 
 from mmlego.errors import MetricError, ShapeError
 
-TIED_RISK = 1e-8
+# Networks compute in single precision: below this, risks of samples differ by rounding only, and a
+# model that predicts the same for everybody would be ranked by its rounding errors.
+TIED_RISK = 1e-5
 _GRID_QUANTILES = np.linspace(0.1, 0.9, 17)
 
 
@@ -15,7 +17,7 @@ def concordance_index(event: ArrayLike, time: ArrayLike, risk: ArrayLike) -> flo
     """Return Harrell's C-index: how often the sample that fails earlier has the higher risk.
 
     A pair is comparable if the earlier time is an event; a sample censored at the time of an event
-    counts as later. Two events at the same time are not comparable. Risks closer than 1e-8 count
+    counts as later. Two events at the same time are not comparable. Risks closer than 1e-5 count
     one half.
 
     Args:

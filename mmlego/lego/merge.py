@@ -115,11 +115,23 @@ class LegoMerge(nn.Module):
     ) -> LegoMerge:
         """New merge with one more modality; the old blocks stay the same objects, bit for bit.
 
+        Args:
+            name: Name of the new modality.
+            block: Its block.
+            weights: Weights of all modalities; None means equal, and is refused where the merge has
+                weights of its own, which say nothing about the new block.
+
         Raises:
             ModalityError: If the name is taken.
+            SettingsError: If the merge is weighted and no weights are given.
         """
         if name in self.names:
             raise ModalityError(f"modality {name!r}: already merged; choose another name")
+        if weights is None and self._is_weighted():
+            raise SettingsError(
+                f"weights: expected one for each of {[*self.names, name]}, got none; the merge has "
+                "weights of its own, so say what the new block weighs"
+            )
         return LegoMerge(
             {**self.blocks, name: block},
             weights=weights,
@@ -128,6 +140,10 @@ class LegoMerge(nn.Module):
             heads=self.heads,
             head_mode=self.head_mode,
         )
+
+    def _is_weighted(self) -> bool:
+        """Whether some weight of a latent or a head differs from the others."""
+        return any(len(set(w.values())) > 1 for w in (self.weights, self.head_weights))
 
     def _encode(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], table: Tensor
