@@ -67,6 +67,12 @@ def run(
         raise SettingsError(
             "run: expected either the name of a notebook or --grid, got both or neither"
         )
+    if grid is None and only is not None:
+        raise SettingsError("run: --only names a run of a grid; give the grid with --grid")
+    if grid is not None and (parameter or params_file or output):
+        raise SettingsError(
+            "run: -p, -f and -o are for one notebook; a grid has its own parameters"
+        )
     if grid is not None and only is None:
         _run_grid(grid, results, cores, force, snakemake)
     elif grid is not None:

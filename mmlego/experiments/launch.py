@@ -111,9 +111,9 @@ def _set_aside(runs: Sequence[Planned], folder: Path) -> None:
     They are left from an earlier version of the grid file, and would be averaged with the new ones.
     """
     planned = {run.run_id for run in runs}
-    grid = runs[0].parameters["grid"]
+    grids = {run.parameters["grid"] for run in runs}
     for record in read_records(folder):
-        if record["parameters"]["grid"] == grid and record["run_id"] not in planned:
+        if record["parameters"]["grid"] in grids and record["run_id"] not in planned:
             old = folder / "artifacts" / "superseded"
             old.mkdir(parents=True, exist_ok=True)
             name = f"{record['run_id']}.json"

@@ -85,7 +85,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
                     "cohort": cohort,
                     "metric": style.title(facts["metric"]),
                     "model": row.label,
-                    "result": f"{row.mean:.3f} ± {row.std:.3f} (n={row.count})",
+                    "result": f"{_spread(row.mean, row.std)} (n={row.count})",
                     "grid": part["grid"].iloc[0],
                     "published": f"{other['published']:.3f} ± {other['published_sd']:.3f}"
                     if hit
@@ -98,6 +98,11 @@ def headline_table(found: Overview) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _spread(mean: float, std: float) -> str:
+    """Mean and standard deviation, which a single repeat does not have."""
+    return f"{mean:.3f} ± {std:.3f}" if np.isfinite(std) else f"{mean:.3f}"
+
+
 def paired_table(found: Overview) -> pd.DataFrame:
     """All contrasts with interval, p-value, and p-value after Holm."""
     rows = contrasts(found)
@@ -108,10 +113,10 @@ def paired_table(found: Overview) -> pd.DataFrame:
             "cohort": cohort,
             "comparison": f"{pair.first} minus {pair.second}",
             "difference": f"{pair.mean:+.3f}",
-            "95 % interval": f"{pair.lower:+.3f} to {pair.upper:+.3f}",
+            "95 % interval": f"{pair.lower:+.3f} to {pair.upper:+.3f}" if pair.n > 1 else "",
             "repeats": pair.n,
-            "p": f"{pair.p_value:.2g}",
-            "p (Holm)": f"{p:.2g}",
+            "p": f"{pair.p_value:.2g}" if pair.n > 1 else "",
+            "p (Holm)": f"{p:.2g}" if pair.n > 1 else "",
             "verdict": _verdict(pair, p),
         }
         for (cohort, pair), p in zip(rows, adjusted(rows), strict=True)
@@ -174,8 +179,8 @@ def leakage_table(found: Overview) -> pd.DataFrame:
         {
             "cohort": cohort,
             "model": label,
-            "by patient": f"{row['mean', 'patient']:.3f} ± {row['std', 'patient']:.3f}",
-            "by row": f"{row['mean', 'row']:.3f} ± {row['std', 'row']:.3f}",
+            "by patient": _spread(row["mean", "patient"], row["std", "patient"]),
+            "by row": _spread(row["mean", "row"], row["std", "row"]),
             "difference": f"{row['mean', 'row'] - row['mean', 'patient']:+.3f}",
         }
         for (cohort, label), row in both.iterrows()
@@ -216,12 +221,22 @@ def headline(found: Overview) -> str:
             f"combining blocks is better than the best single block for {_listed(better)}, and "
             f"worse for {_listed(worse)}"
         )
-    sizes = [pair.mean for _, pair, _ in against]
-    width = np.nanmedian([pair.upper - pair.mean for _, pair, _ in against])
     return (
         f"On {pairing.counted(len(cohorts), 'real cohort')}, {verdict}. "
-        f"The mean differences lie between {min(sizes):+.3f} and {max(sizes):+.3f}; a typical 95 % "
-        f"interval reaches {width:.2f} to either side, so smaller effects cannot be seen here."
+        f"{_sizes([pair for _, pair, _ in against])}"
+    )
+
+
+def _sizes(pairs: Sequence[pairing.Paired]) -> str:
+    """How large differences are, and how large one must be to be seen."""
+    means = [pair.mean for pair in pairs]
+    text = f"The mean differences lie between {min(means):+.3f} and {max(means):+.3f}"
+    widths = [pair.upper - pair.mean for pair in pairs if pair.n > 1]
+    if not widths:
+        return f"{text}; with one repeat, nothing says how large chance is."
+    return (
+        f"{text}; a typical 95 % interval reaches {np.median(widths):.2f} to either side, so "
+        "smaller effects cannot be seen here."
     )
 
 
@@ -230,14 +245,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def answer(found: Overview) -> list[str]:
-    """What each way of combining modalities is worth, one line per comparison, on real data."""
+    """What each way of combining modalities is worth, a line per comparison that real data have."""
     rows = with_p(contrasts(found))
     lines = []
     for first, second in CONTRASTS:
         chosen = [(pair, p) for _, pair, p in rows if (pair.first, pair.second) == (first, second)]
         if chosen:
             lines.append(_count(first, second, chosen))
-    return lines or ["There are no multimodal results yet: run a grid first."]
+    return lines
 
 
 def _count(first: str, second: str, chosen: Sequence[tuple[pairing.Paired, float]]) -> str:
@@ -265,7 +280,7 @@ def best_table(found: Overview) -> pd.DataFrame:
             {"cohort": cohort, "metric": style.title(facts_of(found.cohorts, part)["metric"])}
             | values
             | {
-                "highest mean of all": f"{means.index[0]}: {top['mean']:.3f} ± {top['std']:.3f}",
+                "highest mean of all": f"{means.index[0]}: {_spread(top['mean'], top['std'])}",
                 "repeats": int(top["count"]),
                 "grid": part["grid"].iloc[0],
             }

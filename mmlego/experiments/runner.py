@@ -254,7 +254,7 @@ def _papermill(
             return "its kernel died, most often for lack of memory; lower 'batch_size'"
         except MMLegoError:
             raise
-        except (OSError, RuntimeError, ValueError) as problem:
+        except (OSError, RuntimeError, ValueError, KeyError) as problem:
             return f"{type(problem).__name__}: {problem}"
     return ""
 

@@ -39,7 +39,11 @@ def test_show_tells_terms_files_and_caveats(run):
 
 def test_check_of_embedded_and_own_data_passes(run, root):
     assert run("check", "wdbc").output.strip().endswith("wdbc: ok")
-    assert run("check", root / "data/example/example.yaml").exit_code == 0
+    result = run("check", root / "data/example/example.yaml")
+    assert result.exit_code == 0
+    files = [line for line in result.output.splitlines() if line.startswith("file ")]
+    assert len(files) == 4
+    assert all("no checksum given" in line for line in files)
 
 
 def test_fetch_of_what_is_there_does_nothing(run):

@@ -9,6 +9,7 @@ import torch
 
 from mmlego.errors import ModalityError, SettingsError, ShapeError
 from mmlego.lego import LegoFuse, LegoMerge
+from mmlego.lego.head import apply_head
 
 HEADS = ("slerp", "linear", "ot")
 MODELS = {
@@ -122,6 +123,47 @@ def test_blocks_trained_apart_merge_and_extend(trio, small):
         merged.add("bag", blocks["bag"])
 
 
+@pytest.mark.parametrize("kind", ["weights", "head_weights"])
+def test_a_weighted_merge_is_told_what_a_new_block_weighs(kind, trio):
+    blocks, inputs = trio
+    two = {name: blocks[name] for name in ("table", "bag")}
+    merged = LegoMerge(two, **{kind: {"table": 1, "bag": 3}}).eval()
+    with pytest.raises(SettingsError, match="weights of its own"):
+        merged.add("series", blocks["series"])
+    weights = {"table": 1, "bag": 3, "series": 2}
+    found = merged.add("series", blocks["series"], weights=weights).eval()
+    assert torch.equal(found(inputs), LegoMerge(blocks, weights=weights).eval()(inputs))
+
+
+def test_equal_weights_are_no_weights(trio):
+    blocks, inputs = trio
+    two = {name: blocks[name] for name in ("table", "bag")}
+    found = LegoMerge(two, weights={"table": 2, "bag": 2}).eval().add("series", blocks["series"])
+    assert torch.equal(found.eval()(inputs), LegoMerge(blocks).eval()(inputs))
+
+
+@pytest.mark.parametrize("name", ["table", "bag", "series"])
+@pytest.mark.parametrize("heads", ["slerp", "linear"])
+def test_weight_of_one_head_alone_gives_that_head(name, heads, trio):
+    blocks, inputs = trio
+    one = {other: float(other == name) for other in blocks}
+    merged = LegoMerge(blocks, heads=heads, head_mode="static", head_weights=one).eval()
+    latent = LegoMerge(blocks).eval().encode(inputs)
+    assert torch.equal(merged.encode(inputs), latent)
+    torch.testing.assert_close(merged(inputs), apply_head(blocks[name].head.tensors(), latent))
+
+
+def test_heads_weigh_as_latents_do_unless_told(trio):
+    blocks, inputs = trio
+    weights = {"table": 1, "bag": 2, "series": 3}
+    plain = LegoMerge(blocks, weights=weights).eval()
+    told = LegoMerge(blocks, weights=weights, head_weights=weights).eval()
+    other = LegoMerge(blocks, weights=weights, head_weights=dict.fromkeys(blocks, 1)).eval()
+    assert plain.head_weights == plain.weights
+    assert torch.equal(plain(inputs), told(inputs))
+    assert not torch.allclose(plain(inputs), other(inputs))
+
+
 def test_merged_head_follows_its_blocks(trio):
     blocks, inputs = trio
     merged = LegoMerge(blocks).eval()
@@ -197,6 +239,8 @@ def test_blocks_that_do_not_fit(build, small):
         (LegoMerge, {"weights": {"a": 1}}),
         (LegoMerge, {"weights": {"a": -1, "b": 2}}),
         (LegoMerge, {"weights": [1, 1]}),
+        (LegoMerge, {"head_weights": {"a": 1}}),
+        (LegoMerge, {"head_weights": {"a": 0, "b": 0}}),
         (LegoFuse, {"mode": "stacked"}),
         (LegoFuse, {"heads": "ot"}),
         (LegoFuse, {"transition": "real"}),

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from mmlego.book.pages import executed_pages
+
+
+def test_pages_are_found_by_where_they_lie(shelf):
+    root, write = shelf
+    write("summary.ipynb")
+    write("paper/tcga-blca/merge-row.ipynb")
+    found = {page.notebook: page for page in executed_pages(root)}
+    assert (found["summary"].cohort, found["summary"].title) == ("", "Summary")
+    merge = found["merge"]
+    assert (merge.grid, merge.cohort, merge.unit) == ("paper", "tcga-blca", "row")
+    assert merge.title == "Merging blocks (paper grid, splits by row)"
+    assert merge.path.as_posix() == "book/runs/paper/tcga-blca/merge-row.ipynb"
+
+
+def test_reading_order(shelf):
+    root, write = shelf
+    for name in (
+        "quick/a/unimodal",
+        "paper/a/fuse",
+        "paper/a/unimodal",
+        "paper/a/merge",
+        "paper/a/merge-row",
+    ):
+        write(f"{name}.ipynb")
+    order = [
+        page.path.relative_to("book/runs").with_suffix("").as_posix()
+        for page in executed_pages(root)
+    ]
+    assert order == [
+        "paper/a/unimodal",
+        "paper/a/merge",
+        "paper/a/fuse",
+        "quick/a/unimodal",
+        "paper/a/merge-row",
+    ]
+
+
+def test_drafts_and_checkpoints_are_no_pages(shelf):
+    """A run that is killed leaves its draft, and JupyterLab its checkpoints."""
+    root, write = shelf
+    write("paper/a/unimodal.ipynb")
+    write("paper/a/.draft-77-merge.ipynb", ran=False)
+    write("paper/a/.ipynb_checkpoints/fuse-checkpoint.ipynb")
+    assert [page.notebook for page in executed_pages(root)] == ["unimodal"]
+
+
+def test_empty_shelf(tmp_path):
+    assert executed_pages(tmp_path) == []

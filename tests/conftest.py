@@ -1,0 +1,114 @@
+"""What all tests share: no window for figures, and one smoke grid for whoever needs its pages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("Agg")
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = ROOT / "experiments" / "smoke.yaml"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A finished launch of a grid: exit status, what it said, and its folder of results."""
+
+    status: int
+    said: str
+    results: Path
+
+
+@dataclass(frozen=True)
+class SmokeGrid:
+    """The smoke grid in a folder of its own: killed half-way, started again, started once more.
+
+    Attributes:
+        results: Folder of results.
+        killed: Records (name -> content) that were finished when it was killed.
+        second: Launch that went on from there.
+        after_second: Records after it.
+        third: Launch of a grid that was finished.
+    """
+
+    results: Path
+    killed: dict[str, str]
+    second: Launched
+    after_second: dict[str, str]
+    third: Launched
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return ROOT
+
+
+def _command(grid: Path, results: Path) -> list[str]:
+    call = "from mmlego.cli import main; main()"
+    options = ["run", "--grid", str(grid), "--results", str(results), "--cores", "2"]
+    return [sys.executable, "-c", call, *options]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"COLUMNS": "200"}
+
+
+def _records(results: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted((results / "runs").glob("*.json"))}
+
+
+def _launch(grid: Path, results: Path) -> Launched:
+    done = subprocess.run(
+        _command(grid, results), cwd=ROOT, env=_environment(), capture_output=True, text=True
+    )
+    return Launched(done.returncode, done.stdout + done.stderr, results)
+
+
+def _launch_and_kill(grid: Path, results: Path, after: int, patience: float = 240.0) -> None:
+    """Start a grid and kill it, its children included, once some of its runs are finished."""
+    tickets = results / "artifacts" / "tickets"
+    with subprocess.Popen(
+        _command(grid, results),
+        cwd=ROOT,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + patience
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list(tickets.glob("*"))) >= after:
+                break
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """Launch a grid as the shell would, and wait for it."""
+    return _launch
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> SmokeGrid:
+    """The whole smoke grid, made in three launches."""
+    results = tmp_path_factory.mktemp("smoke")
+    _launch_and_kill(SMOKE, results, after=2)
+    tickets = {path.name for path in (results / "artifacts" / "tickets").glob("*")}
+    killed = {
+        name: text
+        for name, text in _records(results).items()
+        if any(ticket.startswith(name.removesuffix(".json")) for ticket in tickets)
+    }
+    second = _launch(SMOKE, results)
+    after_second = _records(results)
+    return SmokeGrid(results, killed, second, after_second, _launch(SMOKE, results))

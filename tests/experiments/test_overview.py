@@ -1,0 +1,181 @@
+"""The summary, on made-up results whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmlego.experiments import evidence, overview
+from mmlego.experiments.evidence import BEST, ENSEMBLE, FUSE, MERGE
+
+
+def test_counts_of_better_and_worse(answered):
+    lines = overview.answer(answered)
+    assert lines[0] == (
+        f"**{MERGE} against {BEST}**: better in 1, worse in 1, not to be told apart in 0 of 2 "
+        "cohorts; the average difference is +0.000."
+    )
+    assert lines[1].startswith(f"**{MERGE} against {ENSEMBLE}**: better in 0, worse in 0")
+    table = overview.paired_table(answered).set_index(["cohort", "comparison"])["verdict"]
+    assert table["one", f"{MERGE} minus {BEST}"] == f"{MERGE} is better"
+    assert table["two", f"{MERGE} minus {BEST}"] == f"{BEST} is better"
+    assert table["one", f"{MERGE} minus {ENSEMBLE}"] == "cannot be told apart"
+
+
+def test_too_few_repeats_are_never_called_better(results):
+    """Three repeats that happen to agree give a tiny p-value and prove nothing."""
+    results.facts()
+    results.add(MERGE, [0.8, 0.801, 0.799])
+    results.add(BEST, [0.6, 0.6, 0.6])
+    found = results.load()
+    assert evidence.contrasts(found)[0][1].p_value < 0.001
+    assert "better in 0, worse in 0" in overview.answer(found)[0]
+    assert "too few" in overview.paired_table(found)["verdict"][0]
+
+
+def test_published_numbers_stand_beside_their_rows_only(results, noise):
+    results.facts(published={"dataset": "TCGA-BLCA", "tables": ["clin"]})
+    results.add(MERGE, 0.7 + noise)
+    results.add(BEST, 0.7 + noise)
+    results.add("snn", 0.65 + noise, modalities="clin")
+    table = overview.headline_table(results.load()).set_index("model")
+    assert table.loc[MERGE, "published"] == "0.701 ± 0.021"
+    assert table.loc["SNN, clin", "published"] == "0.689 ± 0.012"
+    assert table.loc[BEST, "published"] == ""
+    assert set(table["grid"]) == {"paper"}
+    assert table.loc[MERGE, "comparable"].startswith("no: ")
+    assert table.loc[MERGE, "result"] == f"0.700 ± {np.std(noise, ddof=1):.3f} (n=5)"
+
+
+def test_leakage_is_row_minus_patient(results):
+    results.facts()
+    results.add(MERGE, [0.6, 0.7])
+    results.add(MERGE, [0.8, 0.9], unit="row")
+    results.add(BEST, [0.6, 0.7])
+    found = results.load()
+    table = overview.leakage_table(found)
+    assert table[["model", "by patient", "by row", "difference"]].to_numpy().tolist() == [
+        [MERGE, "0.650 ± 0.071", "0.850 ± 0.071", "+0.200"]
+    ]
+    assert "+0.200" in overview.leakage_text(found)
+
+
+def test_no_row_level_splits(answered):
+    assert overview.leakage_text(answered) == "No run used row-level splits yet."
+    assert len(overview.leakage_table(answered)) == 1
+
+
+def test_scope_says_where_numbers_come_from(results):
+    results.facts(capped_from=1000)
+    results.add(MERGE, [0.6, 0.7])
+    text = overview.scope(results.load())
+    assert "`toy`, splits by patient: 2 repeats" in text
+    assert "capped from 1000" in text
+    assert "grid `paper`" in text
+
+
+def test_cap_of_another_grid_is_not_reported(results):
+    results.facts(grid="paper")
+    results.facts(grid="zz-capped", capped_from=1000)
+    results.add(MERGE, [0.6, 0.7])
+    assert "capped" not in overview.scope(results.load())
+
+
+def test_figure_of_differences(answered):
+    figure = overview.difference_figure(answered)
+    text = " ".join(label.get_text() for ax in figure.axes for label in ax.get_yticklabels())
+    assert f"one: {MERGE}" in text
+    assert f"two: {ENSEMBLE}" in text
+
+
+def test_unimodal_results_alone_still_make_a_page(results):
+    results.facts()
+    results.add("snn", [0.6, 0.7], modalities="clin")
+    found = results.load()
+    assert evidence.contrasts(found) == []
+    assert overview.paired_table(found)["comparison"].tolist() == ["no multimodal results yet"]
+    assert overview.difference_figure(found) is None
+    assert "no multimodal results yet" in overview.conclusion(found)
+
+
+def test_results_under_row_splits_alone_still_make_a_page(results):
+    results.facts()
+    results.add(MERGE, [0.6, 0.7], unit="row")
+    found = results.load()
+    assert overview.headline_table(found).empty
+    assert "nan" not in overview.conclusion(found)
+
+
+def test_conclusion_says_how_many_repeats(answered):
+    text = overview.conclusion(answered)
+    assert "5 repeats were run" in text or "Between 5 and 5 repeats" in text
+    assert all(line.startswith("* ") for line in text.splitlines())
+
+
+def test_a_number_for_fewer_tables_is_not_comparable(results):
+    results.facts(published={"dataset": "TCGA-BLCA", "tables": ["clin", "rna"]})
+    results.add("snn", [0.6, 0.7], modalities="clin")
+    table = overview.headline_table(results.load())
+    assert table["comparable"].tolist() == ["no: the published models also saw rna"]
+
+
+def test_merge_without_image_has_no_published_number(results):
+    results.facts(published={"dataset": "TCGA-UCEC", "tables": ["clin"]}, tables=["clin", "mut"])
+    results.add(MERGE, [0.6, 0.7], modalities="clin+mut")
+    results.add("snn", [0.6, 0.7], modalities="clin+mut")
+    table = overview.headline_table(results.load()).set_index("model")
+    assert table.loc[MERGE, ["published", "comparable"]].tolist() == ["", ""]
+    assert table.loc["SNN, all tables", "published"]
+
+
+def test_headline_counts_cohorts_and_names_winners(answered):
+    text = overview.headline(answered)
+    assert text.startswith("On 2 real cohorts, ")
+    assert f"better than the best single block for {MERGE} on `one`, and worse for " in text
+    assert f"worse for {MERGE} on `two`. " in text
+    assert "between -0.100 and +0.100" in text
+    pair = evidence.contrasts(answered)[0][1]
+    assert f"reaches {pair.upper - pair.mean:.2f} to either side" in text
+
+
+def test_headline_without_a_winner(results, noise):
+    results.facts()
+    results.add(MERGE, 0.7 + noise)
+    results.add(BEST, 0.7 + noise[::-1])
+    text = overview.headline(results.load())
+    assert text.startswith("On 1 real cohort, neither merging nor fusing blocks can be told apart")
+
+
+def test_one_repeat_shows_no_interval_and_no_spread(results):
+    results.facts()
+    results.add(MERGE, [0.7])
+    results.add(BEST, [0.6])
+    found = results.load()
+    assert "+0.100" in overview.headline(found)
+    assert overview.best_table(found)["highest mean of all"].tolist() == [f"{MERGE}: 0.700"]
+    assert overview.headline_table(found)["result"].tolist() == ["0.700 (n=1)", "0.600 (n=1)"]
+    for text in (overview.conclusion(found), overview.best_table(found).to_string()):
+        assert "nan" not in text
+
+
+def test_made_up_cohorts_are_in_the_tables_but_not_in_the_answer(results, noise):
+    results.facts("synthetic")
+    results.add(MERGE, 0.9 + noise, "synthetic")
+    results.add(BEST, 0.6 + noise[::-1], "synthetic")
+    found = results.load()
+    assert overview.best_table(found)["cohort"].tolist() == ["synthetic"]
+    assert overview.difference_figure(found) is None
+    assert overview.conclusion(found).count("no multimodal results yet") == 1
+
+
+def test_best_table_has_each_way_of_combining_and_the_best_of_all(answered, noise):
+    table = overview.best_table(answered).set_index("cohort")
+    assert table.loc["one", [BEST, MERGE, ENSEMBLE, FUSE]].tolist() == [
+        "0.700",
+        "0.800",
+        "0.800",
+        "",
+    ]
+    top = table.loc["two", "highest mean of all"]
+    assert top == f"{BEST}: 0.700 ± {np.std(noise, ddof=1):.3f}"
+    assert table["repeats"].tolist() == [5, 5]
+    assert set(table["grid"]) == {"paper"}

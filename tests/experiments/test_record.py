@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from mmlego.errors import RunError
+from mmlego.experiments import record as records
+from mmlego.experiments.record import make_record, plain, read_record, read_records, write_record
+from mmlego.experiments.settings import MergeSettings
+from mmlego.learning.metrics import auc, concordance_index
+
+
+def test_plain_makes_builtins():
+    value = {
+        1: np.float32(0.5),
+        "i": np.int64(3),
+        "b": np.bool_(True),
+        "a": np.array([[1, 2]]),
+        "t": (1, "x"),
+        "nan": float("nan"),
+        "inf": np.float64("inf"),
+        "none": None,
+        "text": "0.123456789",
+    }
+    found = plain(value)
+    assert found == {
+        "1": 0.5,
+        "i": 3,
+        "b": True,
+        "a": [[1, 2]],
+        "t": [1, "x"],
+        "nan": None,
+        "inf": None,
+        "none": None,
+        "text": "0.123456789",
+    }
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_plain_rounds_to_eight_digits_but_keeps_whole_numbers():
+    assert plain([1 / 3, 1234567891.0, 1.5e-9, 1234567891]) == [
+        0.33333333,
+        1234567900.0,
+        1.5e-9,
+        1234567891,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["trained", "trained_classes"])
+def test_metrics_can_be_recomputed_from_the_predictions_of_a_record(request, kind):
+    session = request.getfixturevalue(kind).session
+    record = read_record(session.settings.run_id, session.results)
+    cohort = session.cohort
+    place = {name: row for row, name in enumerate(cohort.ids)}
+    kept = [entry for entry in record["outcomes"] if "prediction" in entry]
+    assert kept
+    for entry in kept:
+        rows = [place[name] for name in entry["ids"]]
+        said = np.array(entry["prediction"])
+        if cohort.task == "survival":
+            target = cohort.target
+            found = concordance_index(target.event[rows], target.time[rows], said)
+            expected = entry["metrics"]["c_index"]
+        else:
+            found = auc(cohort.target.label[rows], said[:, 1])
+            expected = entry["metrics"]["auc"]
+        assert found == pytest.approx(expected, abs=1e-7)
+
+
+def test_predictions_that_differ_little_keep_their_order(outcome):
+    """Six digits would tie these, and another AUC would follow from the record."""
+    sure = 0.999999 + np.arange(5) * 1e-7
+    prediction = {"probability": np.column_stack([1 - sure, sure])}
+    made = make_record(
+        MergeSettings(),
+        [outcome(prediction=prediction, ids=np.array(list("abcde")))],
+        started=datetime.now(UTC),
+    )
+    kept = np.array(made["outcomes"][0]["prediction"])
+    assert (np.diff(kept[:, 1]) > 0).all()
+
+
+@pytest.fixture
+def made(outcome):
+    settings = MergeSettings(cohort="transbig", results="/some/where")
+    outcomes = [
+        outcome(headline=True, history=[{"epoch": 1, "val_loss": 0.5}], key="k"),
+        outcome(variant="alpha: 0.5", headline=False, metrics={"c_index": np.nan}),
+    ]
+    return make_record(
+        settings,
+        outcomes,
+        data={"n": 198},
+        started=datetime.now(UTC),
+        extra={"x": np.float32(0.5)},
+    )
+
+
+def test_record_holds_all_that_is_needed_to_repeat_a_run(made):
+    assert made["run_id"] == MergeSettings(cohort="transbig").run_id
+    assert made["parameters"] == MergeSettings(cohort="transbig").identity()
+    for name in ("code", "revision", "versions", "hardware", "started", "finished", "data"):
+        assert made[name], name
+    assert made["extra"] == {"x": 0.5}
+    json.dumps(made, allow_nan=False)
+
+
+def test_record_keeps_predictions_of_headline_rows_only(made):
+    first, second = made["outcomes"]
+    assert first["prediction"] == [0.1, 0.2, 0.3]
+    assert first["ids"] == ["a", "b", "c"]
+    assert first["history"] == [{"epoch": 1, "val_loss": 0.5}]
+    assert not {"prediction", "ids", "history"} & set(second)
+
+
+def test_undefined_metric_is_no_number(made):
+    assert made["outcomes"][1]["metrics"] == {"c_index": None}
+
+
+def test_record_says_nothing_of_the_machine_s_folders(made):
+    assert "/some/where" not in json.dumps(made)
+
+
+def test_record_round_trip(made, tmp_path):
+    path = write_record(made, tmp_path)
+    assert path == tmp_path / "runs" / f"{made['run_id']}.json"
+    assert read_record(made["run_id"], tmp_path) == made
+    assert read_records(tmp_path) == [made]
+    assert read_record("another", tmp_path) is None
+    assert read_records(tmp_path / "nowhere") == []
+
+
+def test_damaged_record_names_the_file(made, tmp_path):
+    write_record(made, tmp_path).write_text("{")
+    with pytest.raises(RunError, match=rf"record {made['run_id']}\.json: cannot be read"):
+        read_records(tmp_path)
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "x.txt"
+    records.write_text(path, "old")
+
+    def broken(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mmlego.experiments.record.os.replace", broken)
+    with pytest.raises(RunError, match="cannot write .*No space left"):
+        records.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in path.parent.iterdir()] == ["x.txt"]
+
+
+def test_text_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="choose a folder that you may write to"):
+        records.write_text(tmp_path / "file" / "x.txt", "new")
+
+
+def test_files_can_be_read_by_others(tmp_path):
+    assert records.write_text(tmp_path / "x", "").stat().st_mode & 0o777 == 0o644

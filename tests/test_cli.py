@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmlego import __version__, cli
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, repository):
+    """Run the command line in this process; returns exit status, output and errors."""
+    monkeypatch.chdir(repository)
+    monkeypatch.delenv("MMLEGO_CARDS", raising=False)
+
+    def run(*words: str):
+        monkeypatch.setattr(sys, "argv", ["mmlego", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code or 0
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_version(call):
+    assert call("--version") == (0, f"{__version__}\n", "")
+
+
+def test_plan_lists_runs_in_order(call, tmp_path):
+    status, out, _ = call("plan", "experiments/smoke.yaml", "--results", tmp_path)
+    lines = out.splitlines()
+    assert status == 0
+    assert len(lines) == 8
+    assert all(line.startswith("to do") for line in lines)
+    assert "summary-" in lines[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_list(call):
+    status, out, _ = call("data", "list")
+    assert status == 0
+    assert "transbig" in out
+    assert "tcga-blca" in out
+
+
+def test_results_collect(call, tmp_path):
+    assert call("results", "collect", "--results", tmp_path) == (0, "0 rows from 0 runs\n", "")
+    assert (tmp_path / "metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run"], "got both or neither"),
+        (["run", "merge", "--grid", "experiments/smoke.yaml"], "got both or neither"),
+        (["run", "merg"], "expected one of"),
+        (["run", "merge", "-p", "seeed=1"], "did you mean 'seed'"),
+        (["run", "merge", "-p", "seed"], "expected name=value"),
+        (["run", "merge", "-p", "seed=one"], "parameter 'seed'"),
+        (["run", "merge", "-p", "repeats=99"], "parameter 'repeats'"),
+        (["run", "merge", "-f", "no-such-file.yaml"], "cannot be read"),
+        (["run", "merge", "-o", "{x}/y.ipynb"], "braces"),
+        (["run", "merge", "--results", "README.md/x"], "cannot write"),
+        (["run", "--grid", "no-such-grid.yaml"], "cannot be read"),
+        (["run", "--grid", "experiments/smoke.yaml", "--only", "x"], "has no run 'x'"),
+        (["run", "merge", "--only", "x"], "--only names a run of a grid"),
+        (["run", "--grid", "experiments/smoke.yaml", "-p", "seed=1"], "are for one notebook"),
+        (["run", "--grid", "experiments/smoke.yaml", "-o", "x.ipynb"], "are for one notebook"),
+        (["plan", "README.md"], "grid README.md"),
+        (["data", "show", "transbigg"], "transbig"),
+        (["data", "check", "no/such/card.yaml"], "card.yaml"),
+    ],
+)
+def test_every_error_is_one_line_without_a_traceback(call, words, message):
+    status, _, err = call(*words)
+    assert status == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"name: [", b"- 1", b"\xff\xfe\x00\x80", b"seed: {a: 1}"],
+    ids=["open", "list", "binary", "nested"],
+)
+def test_mistakes_in_a_file_of_parameters(call, tmp_path, content):
+    (tmp_path / "p.yaml").write_bytes(content)
+    status, _, err = call("run", "merge", "-f", tmp_path / "p.yaml")
+    assert status == 1
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, monkeypatch):
+    seen = {}
+
+    def fake(notebook, given, *, page, force):
+        from mmlego.experiments.runner import RunReport
+
+        seen.update(given)
+        return RunReport("merge-x", "done", 1.0, Path("p.ipynb"))
+
+    monkeypatch.setattr("mmlego.experiments.runner.run_notebook", fake)
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"seed": 3, "epochs": 2}))
+    status, out, _ = call(
+        "run", "merge", "-f", tmp_path / "p.yaml", "-p", "seed=4", "--results", "r"
+    )
+    assert status == 0
+    assert seen == {"seed": "4", "epochs": 2, "results": "r"}
+    assert "merge-x: done in 1 s" in out
+
+
+def test_no_arguments_show_help(call):
+    status, out, err = call()
+    assert "run" in out + err
+    assert "Traceback" not in out + err

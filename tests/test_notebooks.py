@@ -1,0 +1,168 @@
+"""The notebooks: what every source keeps, and that the smoke grid runs through, killed or not."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mmlego.experiments.notebooks import code_cells, default_parameters, failures
+from mmlego.experiments.results import load_metrics
+from mmlego.experiments.settings import SETTINGS
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+SOURCES = sorted(FOLDER.glob("*.ipynb"))
+READS_RESULTS = "summary"
+
+
+@pytest.fixture(params=SOURCES, ids=[path.stem for path in SOURCES])
+def source(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(source):
+    return nbformat.read(source, 4)
+
+
+def test_every_notebook_has_settings_and_the_other_way_round():
+    assert {path.stem for path in SOURCES} == set(SETTINGS)
+
+
+def test_parameters_are_the_fields_of_the_settings(source):
+    found = default_parameters(source)
+    settings = SETTINGS[source.stem]
+    assert set(found) == set(settings.model_fields)
+    assert settings.from_values(found) == settings()
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in settings().model_dump().items()
+    }
+
+
+def test_papermill_reads_every_parameter(source):
+    """It skips lines that it cannot parse, such as those with a second equals sign."""
+    import papermill
+
+    found = papermill.inspect_notebook(str(source))
+    defaults = default_parameters(source)
+    assert set(found) == set(defaults)
+    for name, facts in found.items():
+        assert ast.literal_eval(facts["default"]) == defaults[name]
+        assert facts["inferred_type_name"] == type(defaults[name]).__name__
+        assert facts["help"], f"{name} has no comment"
+
+
+def test_one_parameters_cell_before_all_other_code(notebook):
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert first is tagged[0]
+    assert notebook.cells[0].source.startswith("# ")
+    assert "**Question.**" in notebook.cells[0].source
+
+
+def test_no_definitions_and_nothing_of_the_shell(notebook):
+    for code in code_cells(notebook):
+        nodes = list(ast.walk(ast.parse(code)))
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        assert not [node for node in nodes if isinstance(node, kinds)], code
+        assert not re.search(r"^\s*[%!]", code, flags=re.MULTILINE), code
+        assert "sys.path" not in code
+        assert not re.search(r"""["'](/|~|[A-Z]:\\)""", code), f"absolute path: {code}"
+        assert len(code.splitlines()) <= len(SETTINGS["fuse"].model_fields)
+
+
+def test_no_outputs_and_no_counts(notebook):
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+
+
+def test_enough_is_said(notebook):
+    """Cells of Markdown; sentences that a cell of code makes come on top of these."""
+    prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert len(prose) / len(notebook.cells) >= 0.3
+
+
+def test_it_opens_with_its_own_session_and_ends_by_finishing_it(source, notebook):
+    codes = code_cells(notebook)
+    assert f'open_session("{source.stem}", globals())' in "\n".join(codes)
+    assert re.match(r"session\.finish\(.*\)$", codes[-1])
+    assert sum("session.finish(" in code for code in codes) == 1
+
+
+def test_no_number_is_typed_into_the_text(notebook):
+    """Results in the text come from cells; a decimal in Markdown would be one that is typed."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\d\.\d", cell.source), cell.source
+
+
+# --- the smoke grid
+
+
+@pytest.mark.slow
+def test_the_grid_goes_on_where_it_was_killed(smoke):
+    assert smoke.killed, "the first launch was killed before any run was finished"
+    assert len(smoke.killed) < 8
+    assert smoke.second.status == 0, smoke.second.said
+    assert "8 of 8 runs finished" in smoke.second.said
+    for name, text in smoke.killed.items():
+        assert smoke.after_second[name] == text, f"{name} was made again"
+
+
+@pytest.mark.slow
+def test_a_finished_grid_is_not_run_again(smoke):
+    assert smoke.third.status == 0, smoke.third.said
+    now = {path.name: path.read_text() for path in (smoke.results / "runs").glob("*.json")}
+    assert set(now) == set(smoke.after_second)
+    changed = {name.split("-")[0] for name in now if now[name] != smoke.after_second[name]}
+    assert changed == {READS_RESULTS}
+
+
+@pytest.mark.slow
+def test_every_page_ran_to_its_end_and_names_no_folder_of_the_machine(smoke, repository):
+    pages = [path for path in smoke.results.rglob("*.ipynb") if not path.name.startswith(".")]
+    assert len(pages) == 8
+    for path in pages:
+        page = nbformat.read(path, 4)
+        assert failures(page) == []
+        text = path.read_text()
+        assert str(smoke.results) not in text, path
+        assert str(repository) not in text, path
+        warned = [
+            out.text
+            for cell in page.cells
+            for out in cell.get("outputs", [])
+            if out.output_type == "stream" and out.name == "stderr"
+        ]
+        assert warned == [], path
+        figures = [out for cell in page.cells for out in cell.get("outputs", []) if "data" in out]
+        assert figures
+
+
+@pytest.mark.slow
+def test_records_and_table_agree(smoke):
+    records = [json.loads(text) for text in smoke.after_second.values()]
+    assert len(records) == 8
+    table = load_metrics(smoke.results)
+    assert set(table["cohort"]) == {"transbig", "wdbc"}
+    assert set(table["run_id"]) == {r["run_id"] for r in records if r["outcomes"]}
+    assert len(table) == sum(len(o["metrics"]) for r in records for o in r["outcomes"])
+    keys = ["cohort", "method", "variant", "modalities", "repeat", "split_unit", "metric", "grid"]
+    assert not table.duplicated(keys).any()
+    assert {r["code"] for r in records} == {records[0]["code"]}
+
+
+@pytest.mark.slow
+def test_capped_cohorts_say_so(smoke):
+    records = [json.loads(text) for text in smoke.after_second.values()]
+    capped = {r["data"]["name"]: r["data"]["capped_from"] for r in records if r["data"]}
+    assert capped == {"transbig": 198, "wdbc": 569}
+    page = (smoke.results / "pages" / "smoke" / "wdbc" / "unimodal.ipynb").read_text()
+    assert "Capped" in page

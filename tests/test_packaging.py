@@ -1,0 +1,181 @@
+"""Metadata that must agree, and rules that every module keeps."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import mmlego
+
+ALLOWED = {
+    # room -> rooms of the package that it may import besides itself; None stands for all
+    "lego": {"errors"},
+    "encoders": {"errors", "lego"},
+    "baselines": {"errors", "lego", "encoders"},
+    "data": {"errors", "_version"},
+    "learning": {"errors", "data"},
+    "figures": {"errors", "learning", "data"},
+}
+OUTSIDE = {
+    "lego": {"torch", "einops", "safetensors"},
+    "encoders": {"torch", "einops"},
+    "baselines": {"torch", "einops"},
+}
+
+
+def _modules(root, room=""):
+    return sorted((root / "mmlego" / room).rglob("*.py"))
+
+
+def _imported(path, *, top=False):
+    """Names of all modules that a file imports: wherever in it, or at its top only."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module)
+            if node.module == "mmlego":
+                found |= {f"mmlego.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(repository):
+    return tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def floors(project):
+    """Requirements by name: the package's own, and the extras `book` and `dev`."""
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["book"], *extras["dev"]]
+    requirements = [Requirement(line) for line in lines]
+    return {requirement.name: requirement for requirement in requirements}
+
+
+def test_conda_environment_has_the_same_floors(repository, floors):
+    listed = yaml.safe_load((repository / "environment.yml").read_text())["dependencies"]
+    pip = next(item["pip"] for item in listed if isinstance(item, dict))
+    conda = [item for item in listed if isinstance(item, str) and item != "pip"]
+    found = {}
+    for line in conda:
+        name = line.split("=")[0].rstrip("<>")
+        if name != "python":
+            line = line.replace("pytorch>=", "torch>=")
+            requirement = Requirement(line)
+            found[requirement.name] = requirement.specifier
+    for line in pip:
+        if not line.startswith("-"):
+            found[Requirement(line).name] = Requirement(line).specifier
+    assert "snakemake" in found
+    assert found == {name: requirement.specifier for name, requirement in floors.items()}
+
+
+def test_pip_part_of_the_conda_environment_is_a_requirements_file(repository):
+    """Conda hands these lines to pip as a file: each is a requirement, or one option and value."""
+    listed = yaml.safe_load((repository / "environment.yml").read_text())["dependencies"]
+    pip = next(item["pip"] for item in listed if isinstance(item, dict))
+    options = [line for line in pip if line.startswith("-")]
+    assert options == ["-e ."]
+    for line in pip:
+        if line not in options:
+            Requirement(line)
+
+
+def test_lock_file_pins_everything_and_satisfies_every_floor(repository, floors):
+    pins = {}
+    for line in (repository / "requirements.lock").read_text().splitlines():
+        line = line.split("#")[0].split(" --hash")[0].strip().rstrip("\\").strip()
+        if line and not line.startswith("-"):
+            requirement = Requirement(line)
+            (specifier,) = requirement.specifier
+            assert specifier.operator == "==", line
+            pins[requirement.name.lower().replace("_", "-")] = Version(specifier.version)
+    for name, requirement in floors.items():
+        assert name in pins, f"{name} is not pinned"
+        assert requirement.specifier.contains(pins[name]), f"{name} {pins[name]}"
+    assert pins["torch"].base_version == "2.13.0"
+    assert pins["jupyter-book"] < Version("2")
+
+
+def test_versions_agree(repository):
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert citation["version"] == mmlego.__version__
+
+
+def test_importing_the_package_is_light():
+    heavy = ("pandas", "sklearn", "sksurv", "torch", "matplotlib", "scipy", "typer")
+    code = f"import sys, mmlego; print(sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_method_alone_needs_torch_only():
+    heavy = ("pandas", "sklearn", "sksurv", "matplotlib", "scipy", "pydantic", "yaml")
+    code = f"import sys, mmlego.lego; print(sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_can_be_imported():
+    for name in mmlego.__all__:
+        assert getattr(mmlego, name) is not None
+    with pytest.raises(AttributeError, match="it offers"):
+        _ = mmlego.LegoBlok
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_arrows_between_rooms_point_one_way(repository, room):
+    for path in _modules(repository, room):
+        for name in _imported(path):
+            parts = name.split(".")
+            if parts[0] == "mmlego" and len(parts) > 1:
+                assert parts[1] in ALLOWED[room] | {room}, f"{path.name} imports {name}"
+        for name in _imported(path, top=True) if room in OUTSIDE else ():
+            known = OUTSIDE[room] | set(sys.stdlib_module_names) | {"mmlego"}
+            assert name.split(".")[0] in known, f"{path.name} imports {name}"
+
+
+def test_nobody_imports_the_book_or_the_command_line(repository):
+    for path in _modules(repository):
+        if path.parent.name == "book" or path.name == "cli.py":
+            continue
+        assert not {n for n in _imported(path) if n.startswith(("mmlego.book", "mmlego.cli"))}, path
+
+
+def test_modules_and_functions_stay_small(repository):
+    for path in _modules(repository):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, f"{path} has {len(text.splitlines())} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                start = node.body[1].lineno if len(node.body) > 1 else node.lineno
+                length = node.end_lineno - start + 1
+                assert length <= 60, f"{path}: {node.name} has {length} lines"
+
+
+def test_everything_public_is_documented(repository):
+    for path in _modules(repository):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                inner = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+                if not node.name.startswith("_"):
+                    assert ast.get_docstring(node), f"{path}: {node.name}"
+                    for function in inner:
+                        if not function.name.startswith("_"):
+                            assert ast.get_docstring(function), f"{path}: {function.name}"
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}: {node.name}"
