@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mmlego.errors import RunError
@@ -16,7 +15,6 @@ from mmlego.experiments.published import role_of
 from mmlego.experiments.record import read_records
 from mmlego.experiments.results import load_metrics
 from mmlego.experiments.session import Session
-from mmlego.learning.statistics import holm
 
 MANUAL = "manual"
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
@@ -140,12 +138,7 @@ def contrasts(found: Overview) -> list[tuple[str, pairing.Paired]]:
 
 def adjusted(rows: Sequence[tuple[str, pairing.Paired]]) -> list[float]:
     """P-values of all contrasts after Holm's correction; NaN where there was one repeat only."""
-    raw = np.array([found.p_value for _, found in rows])
-    known = np.isfinite(raw)
-    out = np.full(len(raw), np.nan)
-    if known.any():
-        out[known] = holm(raw[known])
-    return out.tolist()
+    return [pair.p_value for pair in pairing.adjust([pair for _, pair in rows])]
 
 
 def with_p(rows: Sequence[tuple[str, pairing.Paired]]) -> list[tuple[str, pairing.Paired, float]]:

@@ -217,7 +217,8 @@ def test_a_failing_run_stops_only_what_needs_it(tmp_path, launch):
     assert "1 of 3 runs finished" in done.said
     failed = [line for line in done.said.splitlines() if line.startswith("failed  ")]
     assert len(failed) == 2
-    assert any("unimodal-no-such-cohort" in line and "CardError" in line for line in failed)
+    reason = "cohort 'no-such-cohort': expected one of"
+    assert any("unimodal-no-such-cohort" in line and reason in line for line in failed)
     assert any("merge-no-such-cohort" in line and "not finished" in line for line in failed)
     assert "Traceback" not in done.said
     finished = {path.name.split("-")[0] for path in (tmp_path / "results" / "runs").glob("*.json")}

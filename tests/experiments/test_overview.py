@@ -36,10 +36,14 @@ def test_published_numbers_stand_beside_their_rows_only(results, noise):
     results.facts(published={"dataset": "TCGA-BLCA", "tables": ["clin"]})
     results.add(MERGE, 0.7 + noise)
     results.add(BEST, 0.7 + noise)
+    results.add("lego_fuse", 0.7 + noise, variant="weave, 2 epochs")
+    results.add(FUSE, 0.7 + noise)
     results.add("snn", 0.65 + noise, modalities="clin")
     table = overview.headline_table(results.load()).set_index("model")
     assert table.loc[MERGE, "published"] == "0.701 ± 0.021"
     assert table.loc["SNN, clin", "published"] == "0.689 ± 0.012"
+    assert table.loc[FUSE, "published"] == "0.734 ± 0.032"
+    assert table.loc["LegoFuse (weave, 2 epochs)", "published"] == ""
     assert table.loc[BEST, "published"] == ""
     assert set(table["grid"]) == {"paper"}
     assert table.loc[MERGE, "comparable"].startswith("no: ")
