@@ -298,13 +298,19 @@ def fuse(session: Session, rivals: Sequence[Outcome], ordered: Sequence[Outcome]
         (TUNED_MERGE, MERGED, "Tuning the merge for two epochs", "leaving it as it is"),
     )
     orders = views.value_table(ordered, metric, lambda o: o.variant.partition(": ")[2])
-    ranked = pairing.means(orders)
-    lines.append(
-        f"Between the best and the worst of {len(ranked)} orders lie "
-        f"{ranked['mean'].iloc[0] - ranked['mean'].iloc[-1]:.3f}; "
-        f"a typical repeat-to-repeat standard deviation of one order is {ranked['std'].mean():.3f}."
-    )
+    lines.append(_orders_line(pairing.means(orders)))
     return "\n".join(f"* {line}" for line in lines)
+
+
+def _orders_line(ranked: pd.DataFrame) -> str:
+    """How much the order of the blocks matters, against how much the split does."""
+    if len(ranked) < 2:
+        return "Only one order was tried, so nothing is said about orders."
+    gap = ranked["mean"].iloc[0] - ranked["mean"].iloc[-1]
+    return (
+        f"Between the best and the worst of {len(ranked)} orders lie {gap:.3f}; a typical "
+        f"repeat-to-repeat standard deviation of one order is {ranked['std'].mean():.3f}."
+    )
 
 
 def _first(table: pd.DataFrame, start: str) -> str:
