@@ -292,8 +292,10 @@ def conclusion(found: Overview) -> str:
     """What the whole of the results says, as a list."""
     text = [headline(found), *answer(found)]
     repeats = found.rows.groupby(["cohort", "split_unit"])["repeat"].nunique()
+    least, most = repeats.min(), repeats.max()
+    count = pairing.counted(most, "repeat") if least == most else f"{least} to {most} repeats"
     text.append(
-        f"Between {repeats.min()} and {repeats.max()} repeats were run per cohort. "
+        f"{count} were run per cohort and kind of split. "
         "Verdicts hold after Holm's correction over all comparisons; "
         "'not to be told apart' is not the same as 'equal'."
     )
