@@ -10,6 +10,7 @@ from mmlego.data.cohort import Cohort
 from mmlego.data.fold import Fold, make_fold
 from mmlego.data.load import load_cohort
 from mmlego.data.modality import Modality
+from mmlego.data.pathways import load_signatures, with_pathways
 from mmlego.data.samples import Batch, Samples
 from mmlego.data.splits import Split, leak_rate, load_splits, make_splits, save_splits
 from mmlego.data.tabular import with_tabular
@@ -30,9 +31,11 @@ __all__ = [
     "list_cards",
     "load_card",
     "load_cohort",
+    "load_signatures",
     "load_splits",
     "make_fold",
     "make_splits",
     "save_splits",
+    "with_pathways",
     "with_tabular",
 ]

@@ -124,18 +124,19 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", help="Data root to write the prepared files to.")],
 ) -> None:
     """Turn the official files of a publisher into the form that the card names."""
-    from mmlego.data.sources.physionet_raw import prepare_physionet
+    from mmlego.data.sources.preparing import PREPARE
 
     with _one_line_errors():
         card = load_card(name)
-        if card.loader.source != "physionet2012":
+        if card.loader.source not in PREPARE:
             raise CardError(
                 f"'{name}': expected a data set with a preparation step, got none for it; its "
                 "files are used as they are "
                 "published"
             )
-        folder = out / Path(card.sources["series"].path).parent
-        for path in prepare_physionet(source, folder, log=typer.echo):
+        first = next(iter(card.sources.values()))
+        folder = out / Path(first.path).parent
+        for path in PREPARE[card.loader.source](source, folder, log=typer.echo):
             typer.echo(f"wrote {path}")
 
 

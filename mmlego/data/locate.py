@@ -110,3 +110,20 @@ class Files:
                 f"{sorted(self.card.sources)}; add it to the card"
             )
         return self.card.sources[key]
+
+
+def find_extra(path: str | Path, what: str) -> Path:
+    """Return where a file that no card names is: as given, or below a data root.
+
+    Raises:
+        DownloadError: If it is nowhere.
+    """
+    places = [Path(path), *(root / path for root in data_roots())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise DownloadError(
+        f"{what}: expected a file '{path}' here or below one of "
+        f"{', '.join(str(root) for root in data_roots())}, got nothing; data/README.md says where "
+        "it is published"
+    )

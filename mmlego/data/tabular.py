@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import torch
-
 from mmlego.data.fold import Fold
-from mmlego.data.samples import Samples
-from mmlego.errors import ModalityError
+from mmlego.data.joining import join_columns
 
 TABULAR = "tabular"
 
@@ -23,32 +18,11 @@ def with_tabular(fold: Fold, name: str = TABULAR) -> Fold:
     Raises:
         ModalityError: If the fold already has a modality of that name.
     """
-    tables = sorted(table for table in fold.names if fold.kinds[table] == "tabular")
+    tables = [
+        table
+        for table in sorted(fold.names)
+        if fold.kinds[table] == "tabular" and table not in fold.joined
+    ]
     if len(tables) < 2:
         return fold
-    if name in fold.names:
-        raise ModalityError(
-            f"fold of {fold.cohort}: already has a modality '{name}'; rename it in the data card"
-        )
-    width = sum(fold.widths[table] for table in tables)
-    features = tuple(f"{table}:{feature}" for table in tables for feature in fold.features[table])
-    return replace(
-        fold,
-        names=(*fold.names, name),
-        kinds=fold.kinds | {name: "tabular"},
-        widths=fold.widths | {name: width},
-        features=fold.features | {name: features},
-        joined=fold.joined | {name: tuple(tables)},
-        **{part: _joined(samples, tables, name, width) for part, samples in fold.parts().items()},
-    )
-
-
-def _joined(samples: Samples, tables: list[str], name: str, width: int) -> Samples:
-    values = torch.cat([samples.values[table] for table in tables], dim=1)
-    return replace(
-        samples,
-        values=samples.values | {name: values},
-        present=samples.present | {name: samples.has(tables, how="any")},
-        kinds=samples.kinds | {name: "tabular"},
-        widths=samples.widths | {name: width},
-    )
+    return join_columns(fold, name, {table: range(fold.widths[table]) for table in tables})

@@ -61,6 +61,20 @@ def as_bag(owner: str, x: Tensor, width: int) -> Tensor:
     return bag
 
 
+def check_image(owner: str, x: Tensor, channels: int, min_side: int) -> None:
+    """Refuse anything but float images (b, ch, h, w) with the expected channels, large enough.
+
+    Raises:
+        ShapeError: If the shape or the type differs.
+    """
+    if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < min_side:
+        raise ShapeError(
+            f"{owner}: expected (b, {channels}, h, w) with h and w of {min_side} or more, got "
+            f"{tuple(x.shape)}; pass images with the channels that it was built for"
+        )
+    _check_float(owner, x)
+
+
 def check_mask(owner: str, mask: Tensor, x: Tensor) -> None:
     """Refuse a mask that is not a bool (b, n) beside x (b, n, c), or leaves a bag without instance.
 

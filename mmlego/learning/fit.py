@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from mmlego.errors import DataError, SettingsError, TrainingError
 from mmlego.learning.device import resolve_device
 from mmlego.learning.objectives import Objective
+from mmlego.learning.output_bias import start_at_base_rate
 from mmlego.learning.penalty import add_l1_gradient, l1_parameters, l1_value
 from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import check_seed, torch_seed
@@ -73,8 +74,9 @@ def fit(
     follow ``seed`` alone, and the global generators are left as found: the same call on the CPU
     repeats to the last bit.
 
-    A model with a method ``forward_with_auxiliary(inputs, present, masks, target)`` that returns
-    logits and a dict of scalar terms is trained on the sum of all of them.
+    A model with a method ``forward_with_auxiliary(inputs, present, masks, target, loss)`` that
+    returns logits and a dict of scalar terms is trained on the loss of the logits plus all of them;
+    ``loss(logits, target)`` is the loss of the objective, for terms that need it.
 
     Args:
         model: Maps ``inputs``, ``present`` and ``masks`` to logits (b, k).
@@ -99,6 +101,8 @@ def fit(
     _check_parts(train, val, settings)
     check_seed(seed)
     where = resolve_device(device)
+    if settings.output_bias == "base_rate":
+        start_at_base_rate(model.cpu(), train, objective)
     model.to(where)
     trainer = _Trainer(model, objective, settings, where)
     shuffle = torch.Generator().manual_seed(int(seed))
@@ -165,7 +169,12 @@ class _Trainer:
         self.penalised = l1_parameters(model)
         # One fused kernel for all parameters: a step of a small model is mostly overhead otherwise.
         self.adam = (
-            torch.optim.Adam(trainable, lr=settings.learning_rate, fused=True)
+            torch.optim.Adam(
+                trainable,
+                lr=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                fused=True,
+            )
             if trainable
             else None
         )
@@ -255,7 +264,7 @@ class _Trainer:
         auxiliary: dict[str, Tensor] = {}
         if hasattr(self.model, "forward_with_auxiliary"):
             logits, auxiliary = self.model.forward_with_auxiliary(
-                batch.inputs, batch.present, batch.masks, batch.target
+                batch.inputs, batch.present, batch.masks, batch.target, self.objective.loss
             )
         else:
             logits = self.model(batch.inputs, batch.present, batch.masks)

@@ -10,6 +10,8 @@ from numbers import Integral, Real
 
 from mmlego.errors import SettingsError
 
+OUTPUT_BIASES = ("as_built", "base_rate")
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -20,9 +22,12 @@ class FitSettings:
         batch_size: Samples per step.
         learning_rate: Initial step size of Adam.
         l1: Weight of the sum of absolute values of the weight matrices.
+        weight_decay: Weight of the squared values of all trainable parameters, in Adam.
         plateau_factor: Factor on the learning rate when the validation loss stands still, in
             (0, 1).
         plateau_patience: Epochs without improvement that are let pass before that.
+        output_bias: ``as_built`` leaves the bias of the output layer as the model has it, zero in
+            the papers; ``base_rate`` starts it at the base rate of the training part.
         patience: Epochs without improvement after which training stops and the best weights come
             back; None trains to the end and keeps the final weights.
 
@@ -37,9 +42,11 @@ class FitSettings:
     batch_size: int = 64
     learning_rate: float = 0.003
     l1: float = 2e-4
+    weight_decay: float = 0.0
     plateau_factor: float = 0.5
     plateau_patience: int = 3
     patience: int | None = 7
+    output_bias: str = "as_built"
 
     def __post_init__(self) -> None:
         """Check every value, and make NumPy scalars builtins."""
@@ -50,7 +57,13 @@ class FitSettings:
             self._whole("patience", 1)
         self._real("learning_rate", 0.0, math.inf, closed=False)
         self._real("l1", 0.0, math.inf, closed=True)
+        self._real("weight_decay", 0.0, math.inf, closed=True)
         self._real("plateau_factor", 0.0, 1.0, closed=False)
+        if self.output_bias not in OUTPUT_BIASES:
+            raise SettingsError(
+                f"fit settings: output_bias: expected one of {OUTPUT_BIASES}, "
+                f"got {self.output_bias!r}"
+            )
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, object]) -> FitSettings:

@@ -11,6 +11,7 @@ from mmlego.data.load import find_source
 from mmlego.errors import CardError, MMLegoError
 
 NAMES = {
+    "ham10000",
     "physionet2012-mortality",
     "physionet2012-survival6",
     "synthetic",

@@ -18,7 +18,7 @@ from mmlego.data import (
 from mmlego.errors import DataError
 
 EMBEDDED = ["transbig", "wdbc", "synthetic"]
-REAL = ["tcga-blca", "tcga-brca", "tcga-kirp", "tcga-ucec", "physionet2012-mortality"]
+REAL = ["tcga-blca", "tcga-brca", "tcga-kirp", "tcga-ucec", "physionet2012-mortality", "ham10000"]
 # rows of test patients that are also training patients under the published rule, seeds 1 to 5
 LEAKS = {"tcga-blca": 0.200, "tcga-brca": 0.093, "tcga-kirp": 0.100, "tcga-ucec": 0.118}
 

@@ -229,7 +229,7 @@ def test_not_finite_validation_loss_stops_the_training(net, classes):
 
 def test_auxiliary_terms_are_added_and_logged(net, classes):
     class Pulled(type(net())):
-        def forward_with_auxiliary(self, inputs, present, masks, target):
+        def forward_with_auxiliary(self, inputs, present, masks, target, loss):
             assert set(target) == {"label"}
             return self(inputs, present, masks), {"pull": 10.0 * self.latent.square().sum()}
 

@@ -1,5 +1,6 @@
 """One loader per kind of publication; a card names the one that reads its files."""
 
+from mmlego.data.sources.dermatology import load_ham10000
 from mmlego.data.sources.embedded import load_transbig, load_wdbc
 from mmlego.data.sources.physionet import load_physionet
 from mmlego.data.sources.request import Request
@@ -10,6 +11,7 @@ from mmlego.data.sources.tcga import load_tcga
 SOURCES = {
     "tcga": load_tcga,
     "physionet2012": load_physionet,
+    "ham10000": load_ham10000,
     "transbig": load_transbig,
     "wdbc": load_wdbc,
     "synthetic": load_synthetic,

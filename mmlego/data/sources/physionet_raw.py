@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from mmlego.data.sources.writing import write_whole
 from mmlego.errors import DataError
 
 LONG_FILE = "p12_long.csv.gz"
@@ -51,8 +51,8 @@ def prepare_physionet(
     long = pd.concat(tables).to_csv(index=False, lineterminator="\n").encode()
     table = pd.concat(outcomes).to_csv(index=False, lineterminator="\n").encode()
     return [
-        _write(out / LONG_FILE, gzip.compress(long, mtime=0)),
-        _write(out / OUTCOME_FILE, table),
+        write_whole(out / LONG_FILE, gzip.compress(long, mtime=0)),
+        write_whole(out / OUTCOME_FILE, table),
     ]
 
 
@@ -108,19 +108,3 @@ def _read_outcomes(path: Path, name: str, measurements: pd.DataFrame) -> pd.Data
         )
     table.insert(1, "set", name)
     return table
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file in one step, by way of a temporary one beside it."""
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"'{path}': expected a writable place, got '{error.strerror}'; name another folder"
-        ) from error
-    return path

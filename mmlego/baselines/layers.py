@@ -1,0 +1,15 @@
+"""The plain layers that several baselines are made of."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def relu_layers(in_dim: int, *widths: int, dropout: float = 0.0) -> nn.Sequential:
+    """Build Linear, ReLU, Dropout for each of ``widths``, in order."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise((in_dim, *widths)):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
