@@ -175,6 +175,33 @@ def plan(
         )
 
 
+@app.command()
+def tune(
+    cohort: Annotated[str, typer.Argument(help="Name of a data card, or path to your own.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value; may be given several times."),
+    ] = None,
+    params_file: Annotated[
+        Path | None, typer.Option("-f", help="YAML file with parameters.")
+    ] = None,
+    results: Annotated[str, typer.Option(help="Folder of results.")] = "",
+) -> None:
+    """Search hyper-parameters on validation parts, and write the file that runs read.
+
+    A search that was cut short goes on where it stopped.
+    """
+    from mmlego.experiments.runner import settings_for
+    from mmlego.experiments.session import Session
+    from mmlego.experiments.tuning import search, storage_path, write_chosen
+
+    given = _from_file(params_file) | _pairs(parameter or []) | {"cohort": cohort}
+    session = Session(settings_for("tuning", given | ({"results": results} if results else {})))
+    storage = storage_path(session.results, session.cohort.name)
+    studies = search(session.folds, session.settings, storage, log=typer.echo)
+    typer.echo(f"written: {_short(write_chosen(session.cohort.name, studies, session.settings))}")
+
+
 @results_app.command("collect")
 def results_collect(
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from mmlego.baselines.first_present import FirstPresent
 from mmlego.data.tabular import TABULAR
 from mmlego.experiments.fusing import MODES, orders, tuned_outcomes
 from mmlego.experiments.merging import (
@@ -16,9 +15,9 @@ from mmlego.experiments.merging import (
     alpha_weights,
     best_by_validation,
     ensemble_outcome,
+    first_present_outcome,
     merge_outcome,
     pick,
-    score,
     subsets,
 )
 from mmlego.experiments.outcome import Outcome
@@ -139,17 +138,12 @@ def best_block(models: FoldModels, blocks: str, device: str) -> Outcome:
     """
     names = separate(models)
     chosen = {name: o for name, o in models.block_outcomes(blocks).items() if name in names}
-    first = best_by_validation(chosen)
-    ranked = sorted(chosen, key=lambda name: chosen[name].facts["best_val_loss"])
-    model = FirstPresent({name: models.block_modules(blocks)[name] for name in ranked})
-    return score(
+    return first_present_outcome(
         models.fold,
-        model,
-        names,
-        "lego_block",
-        "best by validation",
+        models.block_modules(blocks),
+        chosen,
+        variant="best by validation",
         device=device,
-        facts={"first": first},
     )
 
 

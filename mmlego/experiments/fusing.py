@@ -29,6 +29,7 @@ from mmlego.experiments.training import (
 from mmlego.learning.fit import fit
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
+from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
@@ -59,6 +60,7 @@ def tuned_outcomes(
     mode: str,
     tune_epochs: Sequence[int],
     parents: Mapping[str, str],
+    fit_changes: Mapping[str, object] | None = None,
     log: Log = None,
 ) -> list[Outcome]:
     """Fuse or merge copies of blocks, tune, and test after each number of tuning epochs.
@@ -76,6 +78,7 @@ def tuned_outcomes(
         mode: ``stack``, ``weave``, or ``merge``.
         tune_epochs: Numbers of epochs at which to test, 0 for no tuning.
         parents: Keys of the fits that the blocks come from.
+        fit_changes: Training settings that differ from those of the run.
         log: Called with one line per epoch.
 
     Source: Hemker et al. 2025, section 3.3 and appendix E (two epochs). The order is that of
@@ -88,11 +91,14 @@ def tuned_outcomes(
     wanted = sorted(set(tune_epochs))
     paired = fold.train.select(sorted(names)).having(sorted(names), how="all")
     test = fold.test.select(sorted(names)).having(sorted(names), how="any")
+    # The merged head is where tuning starts, so its bias stays.
+    kept = {"patience": None, "output_bias": "as_built"}
+    how = fit_settings(settings, **(dict(fit_changes or {}) | kept))
     seed = derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, mode, tuple(names))
     key = fit_key(
         model=[mode, list(names)],
         parents={name: parents[name] for name in names},
-        fit=dataclasses.asdict(fit_settings(settings)),
+        fit=dataclasses.asdict(how),
         tune_epochs=wanted,
         data=[samples_digest(paired), samples_digest(test)],
         seed=seed,
@@ -102,7 +108,9 @@ def tuned_outcomes(
     stored = store.get(key)
     if stored is None:
         model = build(mode, pick(blocks, names), names)
-        stored = _tune(key, model, fold, paired, test, settings, seed, wanted, store, log)
+        stored = _tune(
+            key, model, fold, paired, test, how, settings.device, seed, wanted, store, log
+        )
     members = tuple({member for name in names for member in fold.members(name)})
     return [
         outcome_of(
@@ -146,7 +154,8 @@ def _tune(
     fold: Fold,
     paired: object,
     test: object,
-    settings: BlockSettings,
+    how: FitSettings,
+    device: str,
     seed: int,
     tune_epochs: Sequence[int],
     store: FitStore,
@@ -159,9 +168,9 @@ def _tune(
 
     def keep(epoch: int, elapsed: float) -> None:
         if epoch in tune_epochs:
-            logits[f"epoch_{epoch}"] = predict_logits(model, test, device=settings.device)
+            logits[f"epoch_{epoch}"] = predict_logits(model, test, device=device)
             seconds[str(epoch)] = elapsed
-            medians[str(epoch)] = risk_median(model, paired, fold, settings.device)
+            medians[str(epoch)] = risk_median(model, paired, fold, device)
 
     keep(0, 0.0)
     facts = {
@@ -174,9 +183,9 @@ def _tune(
             paired,
             None,
             objective_for(fold),
-            settings=fit_settings(settings, epochs=tune_epochs[-1], patience=None),
+            settings=dataclasses.replace(how, epochs=tune_epochs[-1]),
             seed=seed,
-            device=settings.device,
+            device=device,
             log=log,
             on_epoch=keep,
         )

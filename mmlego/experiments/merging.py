@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from mmlego.baselines.ensemble import Ensemble
+from mmlego.baselines.first_present import FirstPresent
 from mmlego.data.fold import Fold
 from mmlego.errors import ModalityError
 from mmlego.experiments.outcome import Outcome
@@ -118,6 +119,29 @@ def pick(models: Mapping[str, nn.Module], names: Sequence[str]) -> dict[str, nn.
 def alpha_weights(first: str, second: str, alpha: float) -> dict[str, float]:
     """Weights of two modalities, ``alpha`` for the first."""
     return {first: alpha, second: 1.0 - alpha}
+
+
+def first_present_outcome(
+    fold: Fold,
+    models: Mapping[str, nn.Module],
+    outcomes: Mapping[str, Outcome],
+    *,
+    variant: str,
+    device: str = "auto",
+) -> Outcome:
+    """Everyone who has a modality, predicted by the best block that they have the data for.
+
+    Args:
+        fold: Data.
+        models: Blocks by modality.
+        outcomes: Their outcomes, whose validation loss says which is best.
+        variant: Name of the row.
+        device: Where to predict.
+    """
+    ranked = sorted(outcomes, key=lambda name: outcomes[name].facts["best_val_loss"])
+    model = FirstPresent({name: models[name] for name in ranked})
+    facts = {"first": best_by_validation(outcomes)}
+    return score(fold, model, ranked, "lego_block", variant, device=device, facts=facts)
 
 
 def best_by_validation(outcomes: Mapping[str, Outcome]) -> str:

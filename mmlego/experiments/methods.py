@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import nn
+from functools import partial
 
 from mmlego.baselines.ensemble import Ensemble
+from mmlego.baselines.healnet import HEALNet
+from mmlego.baselines.late_fusion import LateFusion
+from mmlego.baselines.mcat import MCAT
+from mmlego.baselines.multimodn import MultiModN
+from mmlego.baselines.perceiver import Perceiver
+from mmlego.baselines.weight_merging import soup
 from mmlego.encoders.amil import ABMIL
 from mmlego.encoders.snn import SNN
+from mmlego.encoders.vision import ConvNet
+from mmlego.experiments.classical import train_classical
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
@@ -21,25 +28,78 @@ class Method:
 
     Attributes:
         title: Name for readers.
-        build: Class of the model.
+        build: Class of the model, or what makes it.
         modalities: ``one`` for models of a single modality, ``many`` for models under the
-            multimodal contract.
+            multimodal contract, ``any`` for those under the contract that also take a single one,
+            ``columns`` for estimators on a table of numbers, ``weights`` for merging of weights.
         trained: Whether it is trained itself, or put together from trained models.
         page: Page of the book that explains it.
+        takes: What modalities it needs: ``""`` any, ``pair`` exactly two, ``tables+bag`` at least
+            one table and exactly one bag or series, ``survival`` or ``classes`` for a task.
     """
 
     title: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., object]
     modalities: str
     trained: bool
     page: str
+    takes: str = ""
 
 
+_ENCODERS, _RIVALS = "book/methods/encoders", "book/methods/baselines"
 METHODS: dict[str, Method] = {
-    "snn": Method("SNN", SNN, "one", True, "book/methods/encoders"),
-    "abmil": Method("ABMIL", ABMIL, "one", True, "book/methods/encoders"),
+    "snn": Method("SNN", SNN, "one", True, _ENCODERS),
+    "abmil": Method("ABMIL", ABMIL, "one", True, _ENCODERS),
+    "convnet": Method("ConvNet", ConvNet, "one", True, _ENCODERS),
     "lego_block": Method("LegoBlock", LegoBlock, "one", True, "book/methods/lego_block"),
     "lego_merge": Method("LegoMerge", LegoMerge, "many", False, "book/methods/lego_merge"),
     "lego_fuse": Method("LegoFuse", LegoFuse, "many", True, "book/methods/lego_fuse"),
-    "ensemble": Method("Ensemble", Ensemble, "many", False, "book/methods/encoders"),
+    "ensemble": Method("Ensemble", Ensemble, "many", False, _RIVALS),
+    "late_concat": Method(
+        "Late fusion (concatenation)",
+        partial(LateFusion, fusion="concat"),
+        "many",
+        True,
+        _RIVALS,
+    ),
+    "late_bilinear": Method(
+        "Late fusion (bilinear)",
+        partial(LateFusion, fusion="bilinear"),
+        "many",
+        True,
+        _RIVALS,
+        takes="pair",
+    ),
+    "perceiver": Method("Perceiver", Perceiver, "any", True, _RIVALS),
+    "multimodn": Method("MultiModN", MultiModN, "any", True, _RIVALS),
+    "mcat": Method("MCAT", MCAT, "many", True, _RIVALS, takes="tables+bag"),
+    "healnet": Method("HEALNet", HEALNet, "many", True, _RIVALS),
+    "weight_merging": Method("Weight merging", soup, "weights", False, _RIVALS),
+    "coxnet": Method(
+        "Cox (elastic net)",
+        partial(train_classical, method="coxnet"),
+        "columns",
+        True,
+        _RIVALS,
+        takes="survival",
+    ),
+    "rsf": Method(
+        "Random survival forest",
+        partial(train_classical, method="rsf"),
+        "columns",
+        True,
+        _RIVALS,
+        takes="survival",
+    ),
+    "boosting": Method(
+        "Gradient boosting", partial(train_classical, method="boosting"), "columns", True, _RIVALS
+    ),
+    "logistic": Method(
+        "Logistic regression",
+        partial(train_classical, method="logistic"),
+        "columns",
+        True,
+        _RIVALS,
+        takes="classes",
+    ),
 }

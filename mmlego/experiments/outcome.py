@@ -5,7 +5,7 @@ Predictions on the test part, metrics, and how it was made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,3 +92,16 @@ def tidy(
     ]
     columns = [*OUTCOME_COLUMNS, "n_train", "n_test", "seconds"]
     return pd.DataFrame(rows, columns=columns).assign(**constant)
+
+
+def tell(log: Callable[[str], None] | None, outcome: Outcome) -> None:
+    """Log one line about a fit."""
+    if log is None:
+        return
+    metric, value = next(iter(outcome.metrics.items()))
+    best = outcome.facts.get("best_epoch")
+    epochs = "" if best is None else f"best epoch {best:>2} of {len(outcome.history):>2}"
+    log(
+        f"repeat {outcome.repeat}  {outcome.method:<10} {outcome.variant:<8} {outcome.joined:<24} "
+        f"{epochs:<20}  {metric} {value:.3f}  {outcome.seconds:6.1f} s"
+    )

@@ -14,13 +14,24 @@ from mmlego.errors import DataError
 TABLE = "mmlego_table1.csv"
 
 # (model and group in the published table) -> (method, role of the modalities here)
+_TABLES, _OTHER, _MANY = "unimodal_tabular", "unimodal_image_or_timeseries", "multimodal"
 _ROWS = {
-    ("SNN", "unimodal_tabular"): ("snn", "tabular"),
-    ("LegoBlock", "unimodal_tabular"): ("lego_block", "tabular"),
-    ("ABMIL", "unimodal_image_or_timeseries"): ("abmil", "other"),
-    ("LegoBlock", "unimodal_image_or_timeseries"): ("lego_block", "other"),
-    ("LegoMerge", "multimodal"): ("lego_merge", "multimodal"),
-    ("LegoFuse (2 epochs)", "multimodal"): ("lego_fuse", "multimodal"),
+    ("SNN", _TABLES): ("snn", "tabular"),
+    ("MultiModN", _TABLES): ("multimodn", "tabular"),
+    ("Perceiver", _TABLES): ("perceiver", "tabular"),
+    ("LegoBlock", _TABLES): ("lego_block", "tabular"),
+    ("ABMIL", _OTHER): ("abmil", "other"),
+    ("MultiModN", _OTHER): ("multimodn", "other"),
+    ("Perceiver", _OTHER): ("perceiver", "other"),
+    ("LegoBlock", _OTHER): ("lego_block", "other"),
+    ("SNN+ABMIL (concat, late)", _MANY): ("late_concat", "multimodal"),
+    ("SNN+ABMIL (bilinear, late)", _MANY): ("late_bilinear", "multimodal"),
+    ("Perceiver (concat, early)", _MANY): ("perceiver", "multimodal"),
+    ("MultiModN", _MANY): ("multimodn", "multimodal"),
+    ("MCAT", _MANY): ("mcat", "multimodal"),
+    ("HEALNet", _MANY): ("healnet", "multimodal"),
+    ("LegoMerge", _MANY): ("lego_merge", "multimodal"),
+    ("LegoFuse (2 epochs)", _MANY): ("lego_fuse", "multimodal"),
 }
 # Configurations of published methods that the paper gives no number for.
 _UNPUBLISHED = (

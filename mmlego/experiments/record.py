@@ -19,16 +19,32 @@ from mmlego.experiments.paths import project_root
 from mmlego.experiments.provenance import code_digest, git_revision, hardware, versions
 from mmlego.experiments.settings import RunSettings
 
-NUMERIC_CODE = (
+# What decides the numbers of a notebook; a change elsewhere leaves its runs finished.
+_BLOCKS = (
     "mmlego.experiments.training",
     "mmlego.experiments.merging",
     "mmlego.experiments.fusing",
     "mmlego.experiments.comparisons",
-    "mmlego.experiments.interference",
-    "mmlego.signals",
 )
+_NUMERIC_CODE = {
+    "signal_interference": ("mmlego.experiments.interference", "mmlego.signals"),
+    "benchmark": ("mmlego.experiments.benchmark", "mmlego.experiments.classical"),
+    "block_ablations": ("mmlego.experiments.block_ablations",),
+    "robustness": ("mmlego.experiments.robustness", "mmlego.experiments.benchmark"),
+    "disjoint_training": ("mmlego.experiments.disjoint",),
+    "weight_merging": ("mmlego.experiments.weight_merging",),
+    "efficiency": ("mmlego.experiments.efficiency",),
+    "requirements": ("mmlego.experiments.requirements",),
+    "properties": ("mmlego.experiments.properties",),
+    "tuning": ("mmlego.experiments.tuning",),
+}
 # Enough for every metric to be recomputed from the predictions of a record.
 _DIGITS = 8
+
+
+def numeric_code(notebook: str) -> tuple[str, ...]:
+    """The modules that decide the numbers of a notebook; their imports count with them."""
+    return _NUMERIC_CODE.get(notebook, _BLOCKS)
 
 
 def make_record(
@@ -46,7 +62,7 @@ def make_record(
         "run_id": settings.run_id,
         "notebook": settings.notebook,
         "parameters": settings.identity(),
-        "code": code_digest(*NUMERIC_CODE),
+        "code": code_digest(*numeric_code(settings.notebook)),
         "revision": git_revision(project_root()),
         "versions": versions(),
         "hardware": hardware(device),

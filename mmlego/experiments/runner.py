@@ -27,11 +27,11 @@ from mmlego.experiments.notebooks import (
 from mmlego.experiments.paths import project_root, results_folder
 from mmlego.experiments.presenting import presentable
 from mmlego.experiments.provenance import code_digest
-from mmlego.experiments.record import NUMERIC_CODE, read_record, write_text
+from mmlego.experiments.record import numeric_code, read_record, write_text
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, RunSettings
 
-READS_RESULTS_ONLY = ("summary",)
+READS_RESULTS_ONLY = ("table1", "protocol_worth", "summary")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -103,7 +103,8 @@ def done_mark(settings: RunSettings, results: Path, source: Path | None = None) 
 
 def run_digest(notebook: str | Path) -> str:
     """Hash of the code that decides the numbers of a notebook."""
-    return f"{code_digest(*NUMERIC_CODE)}-{source_digest(notebook_path(notebook))}"
+    path = notebook_path(notebook)
+    return f"{code_digest(*numeric_code(path.stem))}-{source_digest(path)}"
 
 
 def is_finished(settings: RunSettings, page: Path, source: Path | None = None) -> bool:

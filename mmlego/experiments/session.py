@@ -18,14 +18,16 @@ from torch import nn
 
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.fold import Fold, make_fold
+from mmlego.data.locate import find_extra
+from mmlego.data.pathways import load_signatures, with_pathways
 from mmlego.data.splits import load_splits
 from mmlego.data.tabular import with_tabular
 from mmlego.errors import RunError, SettingsError
-from mmlego.experiments.outcome import Outcome, tidy
+from mmlego.experiments.outcome import Outcome, tell, tidy
 from mmlego.experiments.paths import results_folder
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.published import published_entry
-from mmlego.experiments.record import NUMERIC_CODE, make_record, read_records, write_record
+from mmlego.experiments.record import make_record, numeric_code, read_records, write_record
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, BlockSettings, RunSettings
 from mmlego.experiments.store import FitStore
@@ -95,7 +97,16 @@ class Session:
         """One fold per repeat; all tables side by side are added as the modality ``tabular``."""
         settings = self._block_settings()
         splits = load_splits(self.cohort, repeats=settings.repeats, unit=settings.split_unit)
-        return [with_tabular(make_fold(self.cohort, split)) for split in splits[: settings.repeats]]
+        chosen = splits[: settings.repeats]
+        return [self._with_joined(make_fold(self.cohort, split)) for split in chosen]
+
+    def _with_joined(self, fold: Fold) -> Fold:
+        """Add all tables as one modality, and groups of genes where the settings name a table."""
+        fold = with_tabular(fold)
+        table = getattr(self.settings, "pathways", "")
+        if not table:
+            return fold
+        return with_pathways(fold, load_signatures(find_extra(table, "groups of genes")))
 
     @property
     def device(self) -> str:
@@ -138,7 +149,7 @@ class Session:
             raise RunError(
                 f"blocks: no run of 'unimodal' with these settings; make it with: {command}"
             )
-        if record["code"] != code_digest(*NUMERIC_CODE):
+        if record["code"] != code_digest(*numeric_code("unimodal")):
             raise RunError(
                 f"blocks: run {record['run_id']} was made by other code; make it again with: "
                 f"{command}"
@@ -230,26 +241,14 @@ def train_fold(
     blocks: dict[str, dict[str, Any]] = {variant: {} for variant in BLOCK_VARIANTS}
     for name in fold.names:
         encoders[name] = train_encoder(fold, name, settings, store)
-        _tell(log, encoders[name][0])
+        tell(log, encoders[name][0])
         for variant in BLOCK_VARIANTS:
             encoder = None if variant == "scratch" else encoders[name]
             blocks[variant][name] = train_block(
                 fold, name, variant, settings, store, encoder=encoder
             )
-            _tell(log, blocks[variant][name][0])
+            tell(log, blocks[variant][name][0])
     return FoldModels(fold, encoders, blocks)
-
-
-def _tell(log: Any, outcome: Outcome) -> None:
-    """One line per fit."""
-    if log is None:
-        return
-    metric, value = next(iter(outcome.metrics.items()))
-    log(
-        f"repeat {outcome.repeat}  {outcome.method:<10} {outcome.variant:<8} {outcome.joined:<24} "
-        f"best epoch {outcome.facts['best_epoch']:>2} of {len(outcome.history):>2}  "
-        f"{metric} {value:.3f}  {outcome.seconds:6.1f} s"
-    )
 
 
 def find_unimodal(settings: BlockSettings, results: Path) -> dict[str, Any] | None:
@@ -259,7 +258,10 @@ def find_unimodal(settings: BlockSettings, results: Path) -> dict[str, Any] | No
         record
         for record in read_records(results)
         if record["notebook"] == "unimodal"
-        and all(record["parameters"].get(name) == value for name, value in wanted.items())
+        and all(
+            record["parameters"].get(name, BlockSettings.model_fields[name].default) == value
+            for name, value in wanted.items()
+        )
     ]
     return max(fits, key=lambda record: record["finished"], default=None)
 

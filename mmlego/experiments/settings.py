@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,7 @@ from mmlego.errors import SettingsError
 
 # Where a run writes, and whether it may train blocks that it needs, do not change what it is.
 NOT_IDENTITY = ("results", "train_missing_blocks")
+LATER_NAMES = ("output_bias",)
 
 
 class RunSettings(BaseModel):
@@ -63,8 +64,17 @@ class RunSettings(BaseModel):
             ) from None
 
     def identity(self) -> dict[str, Any]:
-        """The values that make this run what it is, as builtins."""
-        return self.model_dump(exclude=set(NOT_IDENTITY))
+        """The values that make this run what it is, as builtins.
+
+        Those that came later count only where they differ from their default, so that a run keeps
+        its name.
+        """
+        values = self.model_dump(exclude=set(NOT_IDENTITY))
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in LATER_NAMES or value != type(self).model_fields[name].default
+        }
 
     @property
     def cohort_slug(self) -> str:
@@ -100,6 +110,7 @@ class BlockSettings(RunSettings):
     learning_rate: float = Field(0.003, gt=0)
     l1: float = Field(0.0002, ge=0)
     patience: int = Field(7, ge=1)
+    output_bias: Literal["as_built", "base_rate"] = "as_built"
     seed: int = Field(1, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -132,6 +143,85 @@ class FuseSettings(BlockSettings):
     train_missing_blocks: bool = True
 
 
+class BenchmarkSettings(BlockSettings):
+    """Settings of the notebook that puts every method on the same splits."""
+
+    notebook: ClassVar[str] = "benchmark"
+    hyperparameters: Literal["given", "tuned"] = "given"
+    inputs: list[Literal["joined", "separate", "tables", "pathways"]] = Field(default_factory=list)
+    methods: list[str] = Field(default_factory=list)  # empty: all that suit the data
+    pathways: str = ""  # table of gene groups, for the inputs of that name
+    tune_epochs: int = Field(2, ge=0)  # of LegoFuse
+
+
+class TuningSettings(BlockSettings):
+    """Settings of the notebook that searches hyper-parameters on validation parts."""
+
+    notebook: ClassVar[str] = "tuning"
+    methods: list[str] = Field(default_factory=list)  # empty: all that suit the data
+    trials: int = Field(4, ge=1)
+
+
+class TableSettings(RunSettings):
+    """Settings of the notebook that draws the main table from results only."""
+
+    notebook: ClassVar[str] = "table1"
+
+
+class ProtocolSettings(RunSettings):
+    """Settings of the notebook on what splits and scores are worth, from results only."""
+
+    notebook: ClassVar[str] = "protocol_worth"
+
+
+class RobustnessSettings(BlockSettings):
+    """Settings of the notebook on missing modalities, imbalance, cardinality and extension."""
+
+    notebook: ClassVar[str] = "robustness"
+    hyperparameters: Literal["given", "tuned"] = "given"
+    parts: list[Literal["missing", "imbalance", "cardinality", "extension"]] = Field(
+        default_factory=list
+    )  # empty: all
+    rates: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default_factory=lambda: [0.0, 0.3, 0.6, 0.9], min_length=1
+    )
+    draws: int = Field(2, ge=1)
+
+
+class DisjointSettings(BlockSettings):
+    """Settings of the notebook that trains blocks on overlapping to disjoint patients."""
+
+    notebook: ClassVar[str] = "disjoint_training"
+    hyperparameters: Literal["given", "tuned"] = "given"
+    overlaps: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=lambda: [0.0, 0.5, 1.0], min_length=1
+    )
+
+
+class BlockAblationSettings(BlockSettings):
+    """Settings of the notebook that takes the block apart."""
+
+    notebook: ClassVar[str] = "block_ablations"
+    ablations: list[Literal["A1", "A5", "A6", "A8", "A9", "profiles"]] = Field(
+        default_factory=list
+    )  # empty: all
+    depths: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [1, 2, 4, 8])
+    latents: list[Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]] = Field(
+        default_factory=lambda: ["8x32", "17x126", "64x64", "128x128"]
+    )
+    pathways: str = ""  # table of gene groups, for the inputs of that name
+    tune_epochs: int = Field(2, ge=0)  # of LegoFuse
+
+
+class WeightMergingSettings(BlockSettings):
+    """Settings of the notebook that merges weights instead of latents."""
+
+    notebook: ClassVar[str] = "weight_merging"
+    block_variant: Literal["wrapped", "frozen", "scratch"] = "wrapped"
+    second_cohort: str = ""  # another task of the same patients, empty for none
+    train_missing_blocks: bool = True
+
+
 class SignalSettings(RunSettings):
     """Settings of the notebook on signal interference."""
 
@@ -139,6 +229,60 @@ class SignalSettings(RunSettings):
     n: int = Field(1000, ge=8)
     noise: float = Field(0.1, ge=0)
     draws: int = Field(20, ge=2)
+    seed: int = Field(1, ge=0)
+
+
+class EfficiencySettings(RunSettings):
+    """Settings of the notebook on seconds, parameters, memory, and how they grow."""
+
+    notebook: ClassVar[str] = "efficiency"
+    n_samples: int = Field(32, ge=2)
+    table_widths: list[int] = Field(default_factory=lambda: [1406, 5], min_length=1)
+    bag_width: int = Field(64, ge=1)
+    tokens: int = Field(8, ge=1)
+    latent_channels: int = Field(8, ge=1)
+    latent_dim: int = Field(32, ge=1)
+    depth: int = Field(1, ge=1)
+    batch_size: int = Field(16, ge=1)
+    epochs: int = Field(10, ge=1)
+    tune_epochs: int = Field(2, ge=1)
+    repeats: int = Field(3, ge=1)
+    token_counts: list[int] = Field(default_factory=lambda: [4, 8, 16, 32], min_length=3)
+    modality_counts: list[int] = Field(default_factory=lambda: [2, 3, 4, 6], min_length=3)
+    latent_dims: list[int] = Field(default_factory=lambda: [16, 32, 64], min_length=3)
+    scaling_batch: int = Field(4, ge=1)
+    threads: int = Field(1, ge=1)
+    seed: int = Field(1, ge=0)
+
+
+class RequirementsSettings(RunSettings):
+    """Settings of the notebook that checks requirements on methods by running them."""
+
+    notebook: ClassVar[str] = "requirements"
+    n_train: int = Field(192, ge=8)
+    n_test: int = Field(400, ge=8)
+    width: int = Field(12, ge=2)
+    tokens: int = Field(4, ge=1)
+    imbalance: float = Field(0.25, gt=0, lt=1)
+    latent_channels: int = Field(4, ge=1)
+    latent_dim: int = Field(16, ge=1)
+    depth: int = Field(1, ge=1)
+    hidden: int = Field(32, ge=8, multiple_of=8)
+    epochs: int = Field(8, ge=1)
+    repeats: int = Field(3, ge=2)
+    token_counts: list[int] = Field(default_factory=lambda: [64, 128, 256], min_length=3)
+    modality_counts: list[int] = Field(default_factory=lambda: [2, 4, 8], min_length=3)
+    seed: int = Field(1, ge=0)
+
+
+class PropertiesSettings(RunSettings):
+    """Settings of the notebook that measures the properties of transform and merge."""
+
+    notebook: ClassVar[str] = "properties"
+    latent_channels: int = Field(17, ge=2)
+    latent_dim: int = Field(126, ge=2)
+    draws: int = Field(10, ge=2)
+    pairs: int = Field(100, ge=2)
     seed: int = Field(1, ge=0)
 
 
@@ -150,7 +294,24 @@ class SummarySettings(RunSettings):
 
 SETTINGS: dict[str, type[RunSettings]] = {
     kind.notebook: kind
-    for kind in (UnimodalSettings, MergeSettings, FuseSettings, SignalSettings, SummarySettings)
+    for kind in (
+        UnimodalSettings,
+        MergeSettings,
+        FuseSettings,
+        BenchmarkSettings,
+        TuningSettings,
+        TableSettings,
+        ProtocolSettings,
+        RobustnessSettings,
+        DisjointSettings,
+        BlockAblationSettings,
+        WeightMergingSettings,
+        SignalSettings,
+        SummarySettings,
+        EfficiencySettings,
+        RequirementsSettings,
+        PropertiesSettings,
+    )
 }
 
 

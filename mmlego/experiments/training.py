@@ -1,11 +1,12 @@
-"""Train one encoder or one block on one fold, or take the very same fit from the store."""
+"""Train one model on one fold, or take the very same fit from the store."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from mmlego.data.samples import Samples
 from mmlego.encoders.amil import ABMIL
 from mmlego.encoders.snn import SNN
 from mmlego.encoders.unimodal import Unimodal
+from mmlego.encoders.vision import ConvNet
 from mmlego.errors import ModalityError, SettingsError
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
@@ -28,17 +30,47 @@ from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
 
+ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
 _LOGITS = "__test_logits__"
 Log = Callable[[str], None] | None
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained.
+
+    Attributes:
+        method: Name in the registry.
+        variant: Configuration, empty for the default.
+        names: Modalities that the model sees, in its order.
+        fit: How it is trained.
+        options: What else decides the model: its constructor's options, in JSON types.
+        seed: Base seed; that of the fit depends on the fold and on all of the above names too.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    method: str
+    variant: str
+    names: tuple[str, ...]
+    fit: FitSettings
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 1
+    device: str = "auto"
+
+    def seed_for(self, fold: Fold) -> int:
+        """The seed of this fit on this fold."""
+        names = self.names[0] if len(self.names) == 1 else self.names
+        place = (fold.cohort, fold.unit, fold.repeat)
+        return derived_seed(self.seed, *place, self.method, self.variant, names)
+
+
 def encoder_method(kind: str) -> str:
     """The encoder that suits a kind of modality.
 
-    ``snn`` for tables, ``abmil`` for everything else.
+    ``snn`` for tables, ``convnet`` for images, ``abmil`` for everything else.
     """
-    return "snn" if kind == "tabular" else "abmil"
+    return {"tabular": "snn", "image": "convnet"}.get(kind, "abmil")
 
 
 def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
@@ -49,6 +81,7 @@ def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
         "learning_rate": settings.learning_rate,
         "l1": settings.l1,
         "patience": settings.patience,
+        "output_bias": settings.output_bias,
     }
     return FitSettings(**(values | changes))
 
@@ -58,18 +91,26 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4]) % (2**31)
 
 
-def build_encoder(fold: Fold, modality: str) -> nn.Module:
-    """An untrained SNN or ABMIL with the right widths for a modality of a fold."""
+def build_encoder(fold: Fold, modality: str, **options: object) -> nn.Module:
+    """An untrained SNN, ABMIL or ConvNet with the right widths for a modality of a fold."""
     _check_modality(fold, modality)
-    kind, width = fold.kinds[modality], fold.widths[modality]
-    network = SNN if encoder_method(kind) == "snn" else ABMIL
-    return network(width, fold.n_outputs)
+    network = ENCODERS[encoder_method(fold.kinds[modality])]
+    return network(fold.widths[modality], fold.n_outputs, **options)
 
 
 def build_block(
-    fold: Fold, modality: str, settings: BlockSettings, *, encoder: nn.Module | None, variant: str
+    fold: Fold,
+    modality: str,
+    settings: BlockSettings,
+    *,
+    encoder: nn.Module | None,
+    variant: str,
+    **options: object,
 ) -> LegoBlock:
-    """An untrained block: from scratch, or wrapped round a copy of a trained encoder."""
+    """An untrained block: from scratch, or wrapped round a copy of a trained encoder.
+
+    Further options are those of ``LegoBlock``, and take precedence over the settings.
+    """
     _check_modality(fold, modality)
     if variant not in BLOCK_VARIANTS or (encoder is None) != (variant == "scratch"):
         raise SettingsError(
@@ -82,22 +123,43 @@ def build_block(
         fold.widths[modality] if encoder is None else encoder.out_dim,
         fold.n_outputs,
         encoder=copy.deepcopy(encoder),
-        latent_channels=settings.latent_channels,
-        latent_dim=settings.latent_dim,
-        depth=settings.depth,
         freeze=BLOCK_VARIANTS[variant],
-        profile=settings.profile,
         name=modality,
+        **(_block_shape(settings) | options),
     )
 
 
+def _block_shape(settings: BlockSettings) -> dict[str, object]:
+    names = ("profile", "latent_channels", "latent_dim", "depth")
+    return {name: getattr(settings, name) for name in names}
+
+
 def train_encoder(
-    fold: Fold, modality: str, settings: BlockSettings, store: FitStore, log: Log = None
+    fold: Fold,
+    modality: str,
+    settings: BlockSettings,
+    store: FitStore,
+    log: Log = None,
+    *,
+    fit_changes: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> tuple[Outcome, Unimodal]:
     """Train the encoder of one modality with a linear head and test it."""
-    method = encoder_method(fold.kinds[modality])
-    return _train(
-        fold, modality, method, "", lambda: build_encoder(fold, modality), settings, store, log
+    recipe = Recipe(
+        method=encoder_method(fold.kinds[modality]),
+        variant="",
+        names=(modality,),
+        fit=fit_settings(settings, **(fit_changes or {})),
+        options=dict(options or {}),
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return train_recipe(
+        fold,
+        recipe,
+        lambda: Unimodal(modality, build_encoder(fold, modality, **recipe.options)),
+        store,
+        log=log,
     )
 
 
@@ -110,79 +172,95 @@ def train_block(
     *,
     encoder: tuple[Outcome, Unimodal] | None = None,
     log: Log = None,
+    fit_changes: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> tuple[Outcome, Unimodal]:
     """Train a block on one modality.
 
     ``scratch``, ``wrapped`` round an encoder, or with it ``frozen``.
     """
     trained = encoder[1].model.encoder if encoder else None
-    parent = encoder[0].key if encoder else ""
-    return _train(
+    chosen = _block_shape(settings) | dict(options or {})
+    recipe = Recipe(
+        method="lego_block",
+        variant=variant,
+        names=(modality,),
+        fit=fit_settings(settings, **(fit_changes or {})),
+        options=chosen,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return train_recipe(
         fold,
-        modality,
-        "lego_block",
-        variant,
-        lambda: build_block(fold, modality, settings, encoder=trained, variant=variant),
-        settings,
+        recipe,
+        lambda: Unimodal(
+            modality,
+            build_block(fold, modality, settings, encoder=trained, variant=variant, **chosen),
+        ),
         store,
-        log,
-        parent=parent,
+        parent=encoder[0].key if encoder else "",
+        log=log,
     )
 
 
-def _train(
+def train_recipe(
     fold: Fold,
-    modality: str,
-    method: str,
-    variant: str,
+    recipe: Recipe,
     build: Callable[[], nn.Module],
-    settings: BlockSettings,
     store: FitStore,
-    log: Log,
+    *,
     parent: str = "",
-) -> tuple[Outcome, Unimodal]:
-    """Build, train or fetch, and test one model of one modality."""
-    seed = derived_seed(
-        settings.seed, fold.cohort, fold.unit, fold.repeat, method, variant, modality
-    )
+    code: str = "",
+    log: Log = None,
+) -> tuple[Outcome, nn.Module]:
+    """Build, train or fetch, and test one model under the contract of several modalities.
+
+    Every sample that has any of the modalities is trained on and tested.
+
+    Args:
+        fold: Data.
+        recipe: What to train.
+        build: Makes the untrained model; called with the seed of the fit set.
+        store: Where finished fits lie.
+        parent: Key of a fit that the model builds on.
+        code: Digest of the code of the model, where this module does not import it.
+        log: Called with one line per epoch.
+    """
+    seed = recipe.seed_for(fold)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Unimodal(modality, build())
+        model = build()
     parts = {
-        name: getattr(fold, name).select([modality]).having([modality])
-        for name in ("train", "val", "test")
+        name: part.select(sorted(recipe.names)).having(sorted(recipe.names))
+        for name, part in fold.parts().items()
     }
     key = fit_key(
-        model=[
-            method,
-            variant,
-            modality,
-            settings.profile,
-            settings.latent_channels,
-            settings.latent_dim,
-            settings.depth,
-        ],
-        fit=dataclasses.asdict(fit_settings(settings)),
+        model=[recipe.method, recipe.variant, list(recipe.names), dict(recipe.options)],
+        fit=dataclasses.asdict(recipe.fit),
         data={name: samples_digest(part) for name, part in parts.items()},
         seed=seed,
-        device=settings.device,
+        device=recipe.device,
         parent=parent,
-        code=code_digest("mmlego.experiments.training"),
+        torch=torch.__version__,
+        code=[code_digest("mmlego.experiments.training"), code],
     )
     stored = store.get(key)
     if stored is None:
-        store.require_writable(f"{method} {variant} of '{modality}', repeat {fold.repeat}")
-        stored = _fit_and_store(key, model, parts, fold, settings, seed, store, log)
+        what = "+".join(recipe.names)
+        store.require_writable(
+            f"{recipe.method} {recipe.variant} of '{what}', repeat {fold.repeat}"
+        )
+        stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, log)
     model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
-    return _outcome(stored, fold, modality, method, variant, parts), model.eval()
+    return _outcome(stored, fold, recipe, parts), model.eval()
 
 
 def _fit_and_store(
     key: str,
-    model: Unimodal,
+    model: nn.Module,
     parts: dict[str, Samples],
     fold: Fold,
-    settings: BlockSettings,
+    recipe: Recipe,
     seed: int,
     store: FitStore,
     log: Log,
@@ -192,13 +270,13 @@ def _fit_and_store(
         parts["train"],
         parts["val"],
         objective_for(fold),
-        settings=fit_settings(settings),
+        settings=recipe.fit,
         seed=seed,
-        device=settings.device,
+        device=recipe.device,
         log=log,
     )
-    logits = predict_logits(model, parts["test"], device=settings.device)
-    facts = risk_median(model, parts["train"], fold, settings.device) | {
+    logits = predict_logits(model, parts["test"], device=recipe.device)
+    facts = risk_median(model, parts["train"], fold, recipe.device) | {
         "history": result.history,
         "best_epoch": result.best_epoch,
         "best_val_loss": result.best_val_loss,
@@ -209,22 +287,16 @@ def _fit_and_store(
     return store.put(key, weights | {_LOGITS: logits}, facts)
 
 
-def _outcome(
-    stored: StoredFit,
-    fold: Fold,
-    modality: str,
-    method: str,
-    variant: str,
-    parts: dict[str, Samples],
-) -> Outcome:
+def _outcome(stored: StoredFit, fold: Fold, recipe: Recipe, parts: dict[str, Samples]) -> Outcome:
     facts = dict(stored.facts)
+    members = {member for name in recipe.names for member in fold.members(name)}
     return outcome_of(
         stored.tensors[_LOGITS],
         parts["test"],
         fold,
-        method=method,
-        variant=variant,
-        modalities=fold.members(modality),
+        method=recipe.method,
+        variant=recipe.variant,
+        modalities=tuple(members),
         n_train=len(parts["train"]),
         seconds=facts.pop("seconds"),
         history=facts.pop("history"),

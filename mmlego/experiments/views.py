@@ -111,10 +111,16 @@ def tables_of(cohort: Cohort) -> list[str]:
     )
 
 
-def history_table(outcomes: Iterable[Outcome], tables: Sequence[str] = ()) -> pd.DataFrame:
-    """Training histories: label, repeat, epoch, train_loss, val_loss."""
+def history_table(
+    outcomes: Iterable[Outcome],
+    tables: Sequence[str] = (),
+    *,
+    name: Callable[[Outcome], str] | None = None,
+) -> pd.DataFrame:
+    """Training histories: label (by ``name`` where given), repeat, epoch, train_loss, val_loss."""
+    name = name or (lambda outcome: label(outcome, tables))
     rows = [
-        {"label": label(outcome, tables), "repeat": outcome.repeat}
+        {"label": name(outcome), "repeat": outcome.repeat}
         | {name: entry[name] for name in ("epoch", "train_loss", "val_loss")}
         for outcome in outcomes
         for entry in outcome.history

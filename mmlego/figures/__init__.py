@@ -7,10 +7,15 @@ with a semicolon; in a script, close it with ``matplotlib.pyplot.close``.
 from mmlego.figures import style
 from mmlego.figures.ablations import ablation_bars, paired_differences, sweep_plot
 from mmlego.figures.classification import confusion_plot, reliability_plot, roc_plot
+from mmlego.figures.comparison import method_task_plot, uplift_plot
 from mmlego.figures.curves import learning_curves
 from mmlego.figures.forest import forest_plot
 from mmlego.figures.matrices import pair_matrix
 from mmlego.figures.missing import class_overview, presence_plot, survival_overview
+from mmlego.figures.ranked import ranked_table
+from mmlego.figures.ranking import critical_difference_plot
+from mmlego.figures.scaling import power_law, rate_curves, scaling_plot
+from mmlego.figures.search import importance_bars, search_history
 from mmlego.figures.signals import energy_correlation_bars, signals_plot, spectra_plot
 from mmlego.figures.survival import kaplan_meier_plot, survival_calibration
 from mmlego.figures.tables import cohort_table, results_table, to_html
@@ -20,16 +25,24 @@ __all__ = [
     "class_overview",
     "cohort_table",
     "confusion_plot",
+    "critical_difference_plot",
     "energy_correlation_bars",
     "forest_plot",
+    "importance_bars",
     "kaplan_meier_plot",
     "learning_curves",
+    "method_task_plot",
     "pair_matrix",
     "paired_differences",
+    "power_law",
     "presence_plot",
+    "ranked_table",
+    "rate_curves",
     "reliability_plot",
     "results_table",
     "roc_plot",
+    "scaling_plot",
+    "search_history",
     "signals_plot",
     "spectra_plot",
     "style",
@@ -37,4 +50,5 @@ __all__ = [
     "survival_overview",
     "sweep_plot",
     "to_html",
+    "uplift_plot",
 ]

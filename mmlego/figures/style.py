@@ -20,10 +20,11 @@ from matplotlib.lines import Line2D
 
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "MM-Lego": ("#00507d", ("lego_fuse", "lego_merge", "lego_block")),
-    "Unimodal encoders": ("#006e52", ("snn", "abmil")),
+    "Unimodal encoders": ("#006e52", ("snn", "abmil", "convnet")),
     "Classical models": ("#7a5a2e", ("coxnet", "rsf", "boosting", "logistic")),
     "Late fusion": ("#c65a00", ("late_bilinear", "late_concat", "ensemble")),
     "Multimodal baselines": ("#9c3f77", ("healnet", "mcat", "perceiver", "multimodn")),
+    "Weight merging": ("#5b6470", ("weight_merging",)),
     "MM dynamics": ("#8f7a00", ("mm_dynamics", "mm_static")),
     "AMC": ("#a4262c", ("amc",)),
     "Other fusion": (
@@ -44,6 +45,7 @@ _TITLES = {
     "perceiver": "Perceiver", "multimodn": "MultiModN", "mcat": "MCAT", "healnet": "HEALNet",
     "coxnet": "Cox (elastic net)", "rsf": "Random survival forest",
     "boosting": "Gradient boosting", "logistic": "Logistic regression",
+    "convnet": "ConvNet", "weight_merging": "Weight merging",
     "mm_static": "MM static", "mm_dynamics": "MM dynamics", "amc": "AMC",
     "flexmoe": "Flex-MoE", "fusemoe": "FuseMoE", "limoe": "LIMoE", "maggate": "MAG gate",
     "mult": "MulT", "tensor_fusion": "Tensor fusion", "muse": "MUSE", "token_fusion": "TokenFusion",

@@ -1,9 +1,8 @@
-"""Tables of results and cohorts, as data frames and as HTML that sorts without a library."""
+"""Tables of results and cohorts, as data frames and as HTML."""
 
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from mmlego.errors import DataError
 from mmlego.figures import checks, style
+from mmlego.figures.sortable import EMPTY, assemble, cell, sort_key
 
 BEST, SECOND = "★", "☆"
 _NAMES = {
@@ -58,7 +58,7 @@ def results_table(
         _cohort_columns(part, str(cohort), metric, list(by), digits, mark)
         for cohort, part in rows.groupby("cohort", sort=False)
     ]
-    table = pd.concat(pieces, axis=1).fillna("–")
+    table = pd.concat(pieces, axis=1).fillna(EMPTY)
     order = pd.Index(dict.fromkeys(rows.set_index(list(by)).index))
     table = table.reindex(order)
     table.index.names = list(by)
@@ -77,9 +77,9 @@ def _cohort_columns(
     table = pd.DataFrame({cohort: cells}, index=summary.index)
     if "published" in rows and rows["published"].notna().any():
         published = rows.groupby(by, sort=False)["published"].first()
-        table[f"{cohort}: published"] = published.map(lambda v: _number(v, digits))
+        table[f"{cohort}: published"] = published.map(lambda v: format_number(v, digits))
         table[f"{cohort}: difference"] = (summary["mean"] - published).map(
-            lambda v: _number(v, digits, sign=True)
+            lambda v: format_number(v, digits, sign=True)
         )
     return table
 
@@ -91,9 +91,10 @@ def _stars(means: pd.Series, metric: str) -> pd.Series:
     return ranks.map(lambda rank: f" {BEST}" if rank == 1 else f" {SECOND}" if rank == 2 else "")
 
 
-def _number(value: float, digits: int, *, sign: bool = False) -> str:
+def format_number(value: float, digits: int, *, sign: bool = False) -> str:
+    """Return "0.634", "+0.034" with its sign, or a dash for a missing number."""
     if pd.isna(value):
-        return "–"
+        return EMPTY
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
@@ -130,7 +131,7 @@ def _cell(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items())
     if value is None or (np.isscalar(value) and pd.isna(value)):
-        return "–"
+        return EMPTY
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):
@@ -145,7 +146,8 @@ def to_html(table: pd.DataFrame, *, caption: str = "", sortable: bool = True) ->
 
     Args:
         table: Any data frame; its index is not shown. Text cells are escaped. Names of methods
-            and variants in columns of that name get their human names.
+            and variants in columns of that name get their human names. A cell that begins with a
+            number sorts by it, and empty cells come last.
         caption: Text above the table.
         sortable: Add the sorting buttons and their script (a few lines, no library).
 
@@ -154,47 +156,17 @@ def to_html(table: pd.DataFrame, *, caption: str = "", sortable: bool = True) ->
     """
     if table.empty:
         raise DataError("to_html: expected a table with rows and columns, got an empty one")
-    head = "".join(_heading(str(name), sortable) for name in table.columns)
-    body = "\n".join(
-        "<tr>" + "".join(_data(column, value) for column, value in zip(table, row, strict=True))
-        + "</tr>" for row in table.itertuples(index=False, name=None)
-    )  # fmt: skip
-    words = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    rows = [
+        [_data(column, value) for column, value in zip(table, row, strict=True)]
+        for row in table.itertuples(index=False, name=None)
+    ]
     stars = any(BEST in str(value) for value in table.to_numpy().ravel())
-    note = f'<p class="mml-note">{BEST} best mean, {SECOND} second best.</p>' if stars else ""
-    return (
-        f'<div class="mml-table"><table>{words}\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table>{note}{_SCRIPT if sortable else ''}</div>"
-    )
-
-
-def _heading(name: str, sortable: bool) -> str:
-    words = html.escape(_NAMES.get(name, name))
-    return f'<th scope="col">{f"<button>{words}</button>" if sortable else words}</th>'
+    note = f"{BEST} best mean, {SECOND} second best." if stars else ""
+    headings = [_NAMES.get(str(name), str(name)) for name in table.columns]
+    return assemble(headings, rows, caption=caption, note=note, sortable=sortable)
 
 
 def _data(column: object, value: object) -> str:
     words = style.title(str(value)) if column in ("method", "variant") else _cell(value)
-    number = re.match(r"^[+\-]?[\d,]*\.?\d+", words)
-    key = f' data-sort="{number.group().replace(",", "")}"' if number else ""
-    mark = "best" if BEST in words else "second" if SECOND in words else ""
-    names = " ".join(filter(None, ("num" if number else "", mark)))
-    return f'<td{key} class="{names}">{html.escape(words)}</td>'
-
-
-# One listener per table; document.currentScript is the only hook that needs no ids.
-_SCRIPT = """
-<script>(() => {
-  const table = document.currentScript.closest(".mml-table").querySelector("table");
-  const value = (row, i) => row.cells[i].dataset.sort ?? row.cells[i].textContent;
-  table.tHead.addEventListener("click", event => {
-    const head = event.target.closest("th");
-    if (!head) return;
-    const up = head.getAttribute("aria-sort") !== "ascending", i = head.cellIndex;
-    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    [...table.tBodies[0].rows]
-      .sort((a, b) => (up ? 1 : -1) * value(a, i).localeCompare(value(b, i), "en", {numeric: true}))
-      .forEach(row => table.tBodies[0].append(row));
-  });
-})()</script>"""
+    names = ["best"] if BEST in words else ["second"] if SECOND in words else []
+    return cell(html.escape(words), key=sort_key(words), names=names)

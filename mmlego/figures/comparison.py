@@ -1,0 +1,204 @@
+"""Means of several methods on several tasks: what merging gains, and a grid of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mmlego.errors import DataError
+from mmlego.figures import checks, style
+
+# Tints of one hue that all leave black print readable; the best is the most intense.
+_TINT = LinearSegmentedColormap.from_list("tint", ["#7fb6d9", "#d5e6f1", "#ffffff"])
+
+
+def with_published(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with columns published, published_sd and comparable.
+
+    Absent columns mean that nothing is published and that protocols match; within a column, a
+    missing flag is read as not comparable.
+    """
+    defaults = {"published": np.nan, "published_sd": np.nan, "comparable": True}
+    rows = rows.assign(**{name: v for name, v in defaults.items() if name not in rows})
+    return rows.assign(comparable=rows["comparable"].eq(True))
+
+
+@style.styled()
+def uplift_plot(
+    table: pd.DataFrame,
+    *,
+    xlabel: str = "Mean (higher is better)",
+    published_label: str = "published",
+    digits: int = 3,
+    width: float = 5.8,
+    title: str | None = None,
+) -> Figure:
+    """Draw per task one dot for each label, a whisker of one standard deviation, and diamonds.
+
+    A line joins the labels of a task; in the margin stands the last label minus the first, such as
+    a merge minus its best block.
+
+    Args:
+        table: Columns task, label, method, value (a mean), sd (a number or missing), one row per
+            task and label; optional published (number or missing) and comparable (bool, whether
+            the published protocol matches).
+        xlabel: Name of the metric or metrics.
+        published_label: Legend text of the diamond.
+        digits: Decimals of the difference.
+        width: Inches.
+        title: Heading, left out if None.
+
+    Raises:
+        DataError: If a column is missing, or a pair of task and label occurs twice.
+        ShapeError: If a value is not finite.
+    """
+    rows = checks.table(table, ("task", "label", "method", "value", "sd"), name="uplift_plot")
+    rows = with_published(rows)
+    checks.finite_columns(rows, ("value",), name="uplift_plot")
+    checks.one_per(rows, ("task", "label"), name="uplift_plot")
+    tasks, labels = list(dict.fromkeys(rows["task"])), list(dict.fromkeys(rows["label"]))
+    offsets = dict(zip(labels, 0.5 * (np.arange(len(labels)) + 0.5) / len(labels) - 0.25,
+                       strict=True))  # fmt: skip
+    row_height = 0.3 + 0.14 * len(labels)
+    figure, axes = style.canvas(width=width, height=1.5 + row_height * len(tasks))
+    ax = axes[0, 0]
+    for position, task in enumerate(tasks):
+        part = rows[rows["task"] == task].set_index("label")
+        heights = [position + offsets[label] for label in part.index]
+        ax.plot(part["value"], heights, color=style.PUBLISHED, linewidth=1.1, zorder=1)
+        for height, (_, row) in zip(heights, part.iterrows(), strict=True):
+            _mean(ax, row, height)
+        if {labels[0], labels[-1]} <= set(part.index) and len(labels) > 1:
+            _difference(ax, part["value"], labels, position, digits)
+    ax.set_yticks(range(len(tasks)), tasks)
+    ax.set_ylim(len(tasks) - 0.45, -0.55)
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    ax.locator_params(axis="x", nbins=6)
+    ax.set_xlabel(xlabel)
+    if len(labels) > 1:
+        ax.annotate("gain", (1, 1), xycoords="axes fraction", xytext=(6, 1), va="bottom",
+                    textcoords="offset points", fontsize=9.5)  # fmt: skip
+    style.legend_below(figure, *_legend(rows, labels, published_label))
+    if title:
+        ax.set_title(title)
+    return figure
+
+
+def _mean(ax: Axes, row: pd.Series, height: float) -> None:
+    shade = style.color(row["method"])
+    if pd.notna(row["sd"]):
+        (bar,) = ax.plot([row["value"] - row["sd"], row["value"] + row["sd"]], [height] * 2,
+                         color=shade, linewidth=2)  # fmt: skip
+        style.tag(bar, "interval")
+    (dot,) = ax.plot([row["value"]], [height], "o", color=shade, markersize=7.5, zorder=3,
+                     markeredgecolor="white")  # fmt: skip
+    style.tag(dot, "mean")
+    if pd.notna(row["published"]):
+        style.published_marker(ax, float(row["published"]), height, comparable=row["comparable"])
+
+
+def _difference(
+    ax: Axes, values: pd.Series, labels: Sequence[str], position: int, digits: int
+) -> None:
+    gain = values[labels[-1]] - values[labels[0]]
+    text = ax.annotate(f"{gain:+.{digits}f}", (1, position), va="center", fontsize=9.5,
+                       xycoords=ax.get_yaxis_transform(), xytext=(6, 0),
+                       textcoords="offset points", annotation_clip=False)  # fmt: skip
+    style.tag(text, "gain")
+
+
+def _legend(
+    rows: pd.DataFrame, labels: Sequence[str], published: str
+) -> tuple[list[Line2D], list[str]]:
+    methods = rows.drop_duplicates("label").set_index("label")["method"]
+    handles = [Line2D([], [], marker="o", markersize=7.5, linewidth=2,
+                      color=style.color(methods[label])) for label in labels]  # fmt: skip
+    words = [f"{label}, one SD" if rows["sd"].notna().any() else label for label in labels]
+    printed = rows[rows["published"].notna()]
+    if not printed.empty:
+        handles.append(Line2D([], [], marker="D", markersize=8, linestyle="none",
+                              markerfacecolor="none", markeredgecolor=style.PUBLISHED,
+                              markeredgewidth=1.7))  # fmt: skip
+        mixed = printed["comparable"].nunique() > 1
+        words.append(f"{published} (pale: other protocol)" if mixed else published)
+    if len(labels) > 1:
+        handles.append(Line2D([], [], linestyle="none"))
+        words.append(f"gain: {labels[-1]} minus {labels[0]}")
+    return handles, words
+
+
+@style.styled()
+def method_task_plot(
+    table: pd.DataFrame,
+    *,
+    higher_is_better: bool = True,
+    reach: float = 0.1,
+    digits: int = 3,
+    width: float = 5.8,
+    title: str | None = None,
+) -> Figure:
+    """Draw methods by tasks as a grid of means, tinted by how close each is to the task's best.
+
+    Args:
+        table: Columns task, label, value: one mean per task and label; an absent pair is left gray.
+        higher_is_better: Whether the largest value of a task is best.
+        reach: Distance from the best at which the tint has faded to white.
+        digits: Decimals.
+        width: Inches; below 0.5 inches per task the numbers shrink.
+        title: Heading, left out if None.
+
+    Raises:
+        DataError: If a column is missing, a pair occurs twice, or ``reach`` is not positive.
+        ShapeError: If a value is not finite.
+    """
+    rows = checks.table(table, ("task", "label", "value"), name="method_task_plot")
+    checks.finite_columns(rows, ("value",), name="method_task_plot")
+    checks.one_per(rows, ("task", "label"), name="method_task_plot")
+    if not reach > 0:
+        raise DataError(f"method_task_plot: expected a positive reach, got {reach}")
+    grid = rows.pivot(index="label", columns="task", values="value")
+    grid = grid.loc[rows["label"].unique(), rows["task"].unique()]
+    behind = (grid.max() - grid) if higher_is_better else (grid - grid.min())
+    figure, axes = style.canvas(width=width, height=1.6 + 0.29 * len(grid))
+    ax = axes[0, 0]
+    image = ax.imshow(behind, cmap=_TINT.with_extremes(bad="#e9e9e9"), vmin=0, vmax=reach,
+                      aspect="auto")  # fmt: skip
+    longest = max(grid.index.astype(str).str.len())
+    size = float(np.clip(20 * (width - 0.085 * longest - 0.3) / grid.shape[1], 6, 9.5))
+    for (row, column), value in np.ndenumerate(grid.to_numpy(float)):
+        best = behind.iat[row, column] == 0
+        words = "–" if np.isnan(value) else f"{value:.{digits}f}"
+        style.tag(ax.text(column, row, words, ha="center", va="center", fontsize=size,
+                          fontweight="bold" if best else "normal"),
+                  "best" if best else "value")  # fmt: skip
+    _grid_axes(ax, grid)
+    end = "max" if (behind > reach).any(axis=None) else "neither"
+    figure.colorbar(image, ax=ax, location="bottom", shrink=0.6, aspect=30, extend=end,
+                    label="Distance to the best of the task")  # fmt: skip
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    return figure
+
+
+def _grid_axes(ax: Axes, grid: pd.DataFrame) -> None:
+    slanted = max(len(str(task)) for task in grid.columns) > 6
+    ax.set_xticks(range(grid.shape[1]), grid.columns, fontsize=9.5, rotation=40 if slanted else 0,
+                  ha="left" if slanted else "center", rotation_mode="anchor")  # fmt: skip
+    ax.set_yticks(range(len(grid)), grid.index, fontsize=9.5)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    # White lines between the cells.
+    ax.set_xticks(np.arange(grid.shape[1] + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(grid) + 1) - 0.5, minor=True)
+    ax.grid(visible=True, which="minor", color="white", linewidth=2)
+    ax.tick_params(which="minor", length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
