@@ -13,15 +13,18 @@ import yaml
 from mmlego.book.pages import Page
 from mmlego.data.card import Card
 
-_METHODS = ["encoders", "lego_block", "lego_merge", "lego_fuse", "contradictions"]
+_METHODS = ["encoders", "lego_block", "lego_merge", "lego_fuse", "baselines", "contradictions"]
+# Executed notebooks that belong to no cohort, in reading order.
+_ANSWER = ("table1", "protocol_worth", "summary")
+_CHECKS = ("requirements", "efficiency", "properties", "signal_interference")
 _HOW = ["reproduce", "run_one", "own_cohort", "library", "api", "glossary", "references"]
 
 
 def contents(cards: Mapping[str, Card], pages: Sequence[Page]) -> dict[str, Any]:
     """Table of contents in the format of Jupyter Book 1; cards by the name of their files."""
     alone = {page.notebook: page for page in pages if not page.cohort}
-    answer = [_entry(alone["summary"])] if "summary" in alone else []
-    extra = [_entry(alone["signal_interference"])] if "signal_interference" in alone else []
+    answer = [_entry(alone[name]) for name in _ANSWER if name in alone]
+    extra = [_entry(alone[name]) for name in _CHECKS if name in alone]
     return {
         "format": "jb-book",
         "root": "book/index",

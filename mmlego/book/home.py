@@ -6,24 +6,62 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
-from mmlego import figures
 from mmlego.errors import RunError
-from mmlego.experiments import overview
+from mmlego.experiments import claims, frontpage, league, leaguepage, overview
 
 
 def answer_page(results: Path, folder: Path) -> str:
     """Headline sentences, a figure, and a table; writes the figure into ``folder``.
 
-    Without any result it says so and how to get them, so that a fresh clone still has a home page.
+    From the benchmark of all methods where it has run, else from merge and fusion alone. Without
+    any result it says so and how to get them, so that a fresh clone still has a home page.
     """
     try:
-        found = overview.load_from(results)
+        tasks = league.load_tasks(results) if league.benchmark_records(results) else []
+        return _from_benchmark(tasks, folder) if tasks else _from_blocks(results, folder)
     except RunError as problem:
         why = str(problem).replace(str(results), results.name)
         return f"```{{warning}}\nThere are no results yet ({why}).\n```\n"
+
+
+def _from_benchmark(tasks: list[league.Task], folder: Path) -> str:
+    table = league.main_table(tasks)
+    return (
+        f'<div class="mml-answer">\n\n{frontpage.headline(tasks)}\n\n</div>\n\n'
+        f"{frontpage.how_sure(tasks)}\n\n{claims.sentences(claims.compared(tasks))}\n\n"
+        + _shown(
+            leaguepage.grid_figure(table),
+            folder,
+            "Means of all methods on all data sets",
+            "Mean of every way of combining modalities on every data set, tinted by its distance "
+            "from the best of that data set. [The main table](runs/table1.ipynb) has spread, "
+            "published values and tests.",
+        )
+        + f"\n{_as_markdown(frontpage.answer_table(tasks))}\n\n"
+        "Mean ± standard deviation over repeats. The best single block is chosen by validation "
+        "loss in each repeat, so it is a fair rival; the columns that say best are picked by test "
+        "results and flatter the winner.\n"
+    )
+
+
+def _from_blocks(results: Path, folder: Path) -> str:
+    found = overview.load_from(results)
     lines = "\n".join(f"* {line}" for line in overview.answer(found))
-    figure = _figure(found, folder)
+    drawn = overview.difference_figure(found)
+    figure = (
+        _shown(
+            drawn,
+            folder,
+            "Difference of merge, fusion and ensemble to the best single block",
+            "Difference to the best single block on the same splits. Small dots are repeats, large "
+            "dots means, whiskers corrected 95 % intervals; right of the dashed line combining "
+            "helps.",
+        )
+        if drawn is not None
+        else ""
+    )
     return (
         f'<div class="mml-answer">\n\n{overview.headline(found)}\n\n</div>\n\n{lines}\n\n{figure}\n'
         f"{_as_markdown(overview.best_table(found))}\n\n"
@@ -32,22 +70,12 @@ def answer_page(results: Path, folder: Path) -> str:
     )
 
 
-def _figure(found: overview.Overview, folder: Path) -> str:
-    """Write the figure of differences, and return the directive that shows it."""
-    figures.style.use()
-    drawn = overview.difference_figure(found)
-    if drawn is None:
-        return ""
+def _shown(drawn: Figure, folder: Path, alt: str, caption: str) -> str:
+    """Write the figure, and return the directive that shows it."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn.savefig(folder / "answer.svg", bbox_inches="tight")
     plt.close(drawn)
-    return (
-        "```{figure} generated/answer.svg\n"
-        ":alt: Difference of merge, fusion and ensemble to the best single block\n:width: 100%\n\n"
-        "Difference to the best single block on the same splits. Small dots are repeats, large "
-        "dots means, whiskers corrected 95 % intervals; right of the dashed line combining "
-        "helps.\n```\n"
-    )
+    return f"```{{figure}} generated/answer.svg\n:alt: {alt}\n:width: 100%\n\n{caption}\n```\n"
 
 
 def _as_markdown(table: pd.DataFrame) -> str:

@@ -5,13 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ORDER = ("unimodal", "merge", "fuse")
+ORDER = (
+    "benchmark",
+    "unimodal",
+    "merge",
+    "fuse",
+    "robustness",
+    "disjoint_training",
+    "block_ablations",
+    "weight_merging",
+    "tuning",
+)
 TITLES = {
+    "benchmark": "Every method",
     "unimodal": "One modality at a time",
     "merge": "Merging blocks",
     "fuse": "Fusing blocks",
-    "summary": "Summary",
+    "robustness": "Missing modalities, imbalance, extension",
+    "disjoint_training": "Training on different patients",
+    "block_ablations": "Taking the block apart",
+    "weight_merging": "Merging weights instead",
+    "tuning": "Searching hyper-parameters",
+    "table1": "The main table",
+    "protocol_worth": "What the protocol is worth",
+    "summary": "Blocks, merge and fusion",
     "signal_interference": "Signal interference",
+    "properties": "Properties of the transform",
+    "requirements": "Five requirements, checked",
+    "efficiency": "Time, memory and scaling",
 }
 
 

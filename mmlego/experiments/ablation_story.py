@@ -283,14 +283,14 @@ def odd_conclusion(table: pd.DataFrame) -> str:
     if not blind:
         return f"{text}All readers learned both."
     behind = (
-        "An encoder in front can put what counts into the even part of its output, which is why "
-        "wrapped blocks need not suffer. "
+        " An encoder in front can put what counts into the even part of its output, which is why "
+        "wrapped blocks need not suffer."
         if BEHIND_ENCODER in others.index
         else ""
     )
     return (
         f"{text}Blind to the odd part, but not to the even one: {', '.join(blind)}; the worst of "
-        f"the others has {others.min():.3f} there. {behind}"
+        f"the others has {others.min():.3f} there.{behind}"
     )
 
 
@@ -319,8 +319,9 @@ def _decided(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
     )
     if fewest < pairing.FEWEST_REPEATS:
         return (
-            f"{pairing.counted(fewest, 'repeat')} are too few to tell any of the {len(compared)} "
-            f"changes of LegoMerge from chance. {size}"
+            f"With {pairing.counted(fewest, 'repeat')}, too few, none of "
+            f"{pairing.counted(len(compared), 'change')} of LegoMerge can be told from chance. "
+            f"{size}"
         )
     names = [
         f"{arm.ablation}, {arm.level} ({found.mean:+.3f}, p = {found.p_value:.2g})"
@@ -329,8 +330,8 @@ def _decided(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
     ]
     what = "; ".join(names) if names else "none"
     return (
-        f"Of {len(compared)} changes of LegoMerge, those that differ from their default by more "
-        f"than chance after Holm's correction: {what}. {size}"
+        f"Of {pairing.counted(len(compared), 'change')} of LegoMerge, those that differ from their "
+        f"default by more than chance after Holm's correction: {what}. {size}"
     )
 
 

@@ -152,7 +152,8 @@ def _residue(final: torch.Tensor, start: torch.Tensor, axes: str) -> float:
     product = (final * start).sum(dims, keepdim=True)
     scale = product / spectrum.energy(start, axes).clamp_min(spectrum.TINY)
     left = spectrum.energy(final - scale * start, axes).sum((-2, -1))
-    return float((left / spectrum.energy(final, axes).sum((-2, -1))).sqrt().max())
+    whole = spectrum.energy(final, axes).sum((-2, -1)).clamp_min(spectrum.TINY)
+    return float((left / whole).sqrt().max())
 
 
 def odd_targets(settings: BlockAblationSettings) -> pd.DataFrame:

@@ -15,15 +15,9 @@ from mmlego.experiments.common_start import block_start, load_shared
 from mmlego.experiments.inputs import INPUT_TITLES, role_of_kind
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
-from mmlego.experiments.robustness import (
-    Subject,
-    main_set,
-    methods_on,
-    tested,
-    with_fold,
-)
 from mmlego.experiments.settings import BlockSettings, DisjointSettings
 from mmlego.experiments.store import FitStore
+from mmlego.experiments.subjects import Subject, main_set, methods_on, score_on, with_fold
 from mmlego.experiments.training import (
     Recipe,
     build_block,
@@ -79,7 +73,7 @@ def at_overlap(bench: Bench, overlap: float) -> list[Outcome]:
     facts = {"overlap": overlap} | counts(fold, names)
     test = bench.fold.test.having(names, how="all")
     return [
-        tested(less, subject, test, overlap_name(overlap), facts=facts)
+        score_on(less, subject, test, overlap_name(overlap), facts=facts)
         for subject in _subjects(less, names)
     ]
 

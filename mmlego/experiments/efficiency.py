@@ -171,7 +171,7 @@ def _about_growth(factor: str, timed: Laws, counted: Laws) -> str:
     claim = (
         f"more than the linear growth that O(dMT) promises for {more}"
         if over
-        else "at most linear, as O(dMT) promises, for all of them"
+        else "at most linearly, as O(dMT) promises, for all of them"
     )
     return (
         f"{FACTORS[factor]}, exponent of the seconds with its 95 % interval: {words}. "

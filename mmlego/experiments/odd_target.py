@@ -22,12 +22,12 @@ from mmlego.lego.block import LegoBlock
 
 WIDTH, N_TRAIN, N_TEST = 16, 600, 600
 ODD, EVEN = "odd part", "even part"
-BEHIND_ENCODER = "paper, behind an encoder"
+BEHIND_ENCODER = "paper behind an encoder"
 READERS: dict[str, Mapping[str, object]] = {
     "paper": {"profile": "paper"},
     "official": {"profile": "official"},
     "lossless": {"profile": "lossless"},
-    "paper, spatial context": {"profile": "paper", "context": "spatial"},
+    "paper with spatial context": {"profile": "paper", "context": "spatial"},
     BEHIND_ENCODER: {"profile": "paper"},
 }
 _NAME = "table"

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from mmlego.baselines.ensemble import Ensemble
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
-from mmlego.errors import ModalityError, RunError
-from mmlego.experiments.benchmark import FUSED_FOR, Bench, benches, methods_for
-from mmlego.experiments.fusing import build
-from mmlego.experiments.inputs import INPUT_TITLES, JOINED, SEPARATE, input_sets
-from mmlego.experiments.merging import pick, score
-from mmlego.experiments.methods import METHODS
+from mmlego.errors import RunError
+from mmlego.experiments.benchmark import Bench, benches
+from mmlego.experiments.inputs import INPUT_TITLES
+from mmlego.experiments.merging import pick
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.settings import RobustnessSettings
 from mmlego.experiments.store import FitStore
-from mmlego.experiments.training import derived_seed, fit_settings
+from mmlego.experiments.subjects import (
+    STATIC,
+    Subject,
+    main_set,
+    methods_on,
+    score_on,
+    seed_of,
+    subjects,
+    with_fold,
+)
 from mmlego.experiments.withholding import (
     doubled,
     one_instance,
@@ -31,42 +36,17 @@ from mmlego.experiments.withholding import (
     share_withheld,
     withhold_at_random,
 )
-from mmlego.learning.fit import fit
-from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
-from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
 
 MISSING, IMBALANCE, CARDINALITY, EXTENSION = "missing", "imbalance", "cardinality", "extension"
 PARTS = (MISSING, IMBALANCE, CARDINALITY, EXTENSION)
-STATIC = "static head"
 RETRAINED = "healnet"
 BEFORE, AFTER, AGAIN = "before adding", "after adding", "trained again with"
 # Shares of the training samples that have the scarce modality.
 SHARES = (0.1, 0.25, 0.5, 1.0)
 UNDER_IMBALANCE = ("lego_merge", "ensemble", "late_concat", "multimodn", "healnet")
 ALL, ONE, TWICE = "all instances", "one instance", "each instance twice"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A trained model that is put to the test.
-
-    Attributes:
-        method: Name in the registry.
-        model: The model, under the contract of several modalities.
-        names: Modalities that it sees.
-        config: What tells it from others of the same method; empty for the default.
-    """
-
-    method: str
-    model: nn.Module
-    names: tuple[str, ...]
-    config: str = ""
-
-    def variant(self, condition: str) -> str:
-        """Variant of an outcome under a condition."""
-        return f"{condition}, {self.config}" if self.config else condition
 
 
 @dataclass
@@ -100,35 +80,19 @@ def run_all(
     wanted, found = settings.parts or PARTS, Findings()
     for bench in benches(folds, settings, store, log):
         names = main_set(bench.fold)[1]
-        if MISSING in wanted or CARDINALITY in wanted:
-            trained = list(subjects(bench, methods_on(bench.fold, names)))
-            if MISSING in wanted:
-                found.missing += missing(bench, trained, settings.rates, settings.draws)
-            if CARDINALITY in wanted:
-                found.cardinality += cardinality(bench, [*trained, *bag_blocks(bench)])
+        cut = CARDINALITY in wanted and bags(bench.fold)
+        trained = (
+            list(subjects(bench, methods_on(bench.fold, names))) if cut or MISSING in wanted else []
+        )
+        if MISSING in wanted:
+            found.missing += missing(bench, trained, settings.rates, settings.draws)
+        if cut:
+            found.cardinality += cardinality(bench, [*trained, *bag_blocks(bench)])
         if IMBALANCE in wanted:
             found.imbalance += imbalance(bench)
         if EXTENSION in wanted:
             found.extension += extension(bench)
     return found
-
-
-def main_set(fold: Fold) -> tuple[str, tuple[str, ...]]:
-    """The set of modalities that is put to the test: its kind, and their names.
-
-    All tables as one and what is no table, where the fold offers that, else every modality apart.
-
-    Raises:
-        ModalityError: If the fold has a single modality.
-    """
-    offered = input_sets(fold)
-    for kind in (JOINED, SEPARATE):
-        if kind in offered:
-            return kind, offered[kind]
-    raise ModalityError(
-        f"robustness: expected two modalities or more in {fold.cohort}, got {list(fold.names)}; "
-        "name more, or leave 'modalities' empty"
-    )
 
 
 def scarce_modality(fold: Fold) -> str:
@@ -141,80 +105,9 @@ def bags(fold: Fold) -> list[str]:
     return [name for name in main_set(fold)[1] if fold.kinds[name] == "bag"]
 
 
-def methods_on(fold: Fold, names: Sequence[str], among: Sequence[str] = ()) -> list[str]:
-    """Networks and merges that suit the modalities, in the order of the registry."""
-    return [
-        name
-        for name in methods_for(fold, names, among)
-        if METHODS[name].modalities in ("many", "any")
-    ]
-
-
-def subjects(bench: Bench, methods: Sequence[str]) -> Iterator[Subject]:
-    """Train (or fetch) methods on the set of modalities of a fold.
-
-    A merge comes twice: with the head of the modalities that are there, and always with that of all
-    modalities.
-    """
-    kind, names = main_set(bench.fold)
-    for method in methods:
-        if method == "ensemble":
-            models = {name: bench.encoder(name)[1].model for name in names}
-            yield Subject(method, Ensemble(models), names)
-        elif method == "lego_merge":
-            blocks = pick(bench.blocks(names), names)
-            yield Subject(method, LegoMerge(blocks), names)
-            yield Subject(method, LegoMerge(blocks, head_mode="static"), names, STATIC)
-        elif method == "lego_fuse":
-            yield Subject(method, tuned_stack(bench, names), names)
-        else:
-            yield Subject(method, bench.whole(method, names, INPUT_TITLES[kind])[1], names)
-
-
 def bag_blocks(bench: Bench) -> list[Subject]:
     """The block of every bag alone."""
     return [Subject("lego_block", bench.block(name)[1], (name,)) for name in bags(bench.fold)]
-
-
-def tuned_stack(bench: Bench, names: Sequence[str]) -> LegoFuse:
-    """Stack copies of the blocks and tune them, as ``tuned_outcomes`` does, which keeps no model.
-
-    Only training samples with every modality are tuned on.
-    """
-    fold, settings = bench.fold, bench.settings
-    model = build("stack", bench.blocks(names), names)
-    fit(
-        model,
-        fold.train.select(sorted(names)).having(sorted(names), how="all"),
-        None,
-        objective_for(fold),
-        settings=fit_settings(
-            settings,
-            **dict(bench.chosen.of("lego_fuse", "all").fit)
-            | {"epochs": FUSED_FOR, "patience": None, "output_bias": "as_built"},
-        ),
-        seed=derived_seed(
-            settings.seed, fold.cohort, fold.unit, fold.repeat, "stack", tuple(names)
-        ),
-        device=settings.device,
-    )
-    return model
-
-
-def tested(
-    bench: Bench, subject: Subject, test: Samples, condition: str, **rest: object
-) -> Outcome:
-    """Test a model on other samples than those of the fold, without training."""
-    seen = bench.fold.train.select(sorted(subject.names)).having(sorted(subject.names))
-    return score(
-        replace(bench.fold, test=test),
-        subject.model,
-        subject.names,
-        subject.method,
-        subject.variant(condition),
-        device=bench.settings.device,
-        **({"n_train": len(seen)} | rest),
-    )
 
 
 # --- modalities that are missing when a model is used
@@ -242,13 +135,13 @@ def missing(
     found = []
     for subject in trained:
         for rate, parts in drawn.items():
-            outcomes = [tested(bench, subject, less, rate_name(rate)) for less in parts]
+            outcomes = [score_on(bench, subject, less, rate_name(rate)) for less in parts]
             found.append(averaged(outcomes, {"rate": rate, "withheld": shares[rate]}))
         for name in names:
             if bool(test.present[name].any()):
                 facts = {"only": name}
                 less = only(test, names, name)
-                found.append(tested(bench, subject, less, only_name(name), facts=facts))
+                found.append(score_on(bench, subject, less, only_name(name), facts=facts))
     return found
 
 
@@ -270,7 +163,7 @@ def _withheld(bench: Bench, names: Sequence[str], rate: float, draws: int) -> li
             test,
             names,
             rate,
-            np.random.default_rng(_seed(bench, MISSING, draw)).random((len(test), len(names))),
+            np.random.default_rng(seed_of(bench, MISSING, draw)).random((len(test), len(names))),
         )
         for draw in range(draws)
     ]
@@ -279,16 +172,11 @@ def _withheld(bench: Bench, names: Sequence[str], rate: float, draws: int) -> li
 def averaged(outcomes: Sequence[Outcome], facts: Mapping[str, object]) -> Outcome:
     """One outcome for several draws: mean metrics, and the predictions of the first draw."""
     metrics = {name: [o.metrics[name] for o in outcomes] for name in outcomes[0].metrics}
-    return dataclasses.replace(
+    return replace(
         outcomes[0],
         metrics={name: float(np.mean(values)) for name, values in metrics.items()},
         facts=outcomes[0].facts | {"draws": len(outcomes)} | dict(facts),
     )
-
-
-def _seed(bench: Bench, *parts: object) -> int:
-    fold = bench.fold
-    return derived_seed(bench.settings.seed, fold.cohort, fold.unit, fold.repeat, *parts)
 
 
 # --- a modality that few training samples have
@@ -301,7 +189,7 @@ def imbalance(bench: Bench) -> list[Outcome]:
     test = bench.fold.test.having(names, how="all")
     found = []
     for share in SHARES:
-        fold = scarce_in_training(bench.fold, scarce, share, _seed(bench, IMBALANCE))
+        fold = scarce_in_training(bench.fold, scarce, share, seed_of(bench, IMBALANCE))
         condition = share_name(scarce, share)
         less = with_fold(bench, fold, condition)
         facts = {
@@ -310,7 +198,7 @@ def imbalance(bench: Bench) -> list[Outcome]:
             "n_scarce": int(fold.train.present[scarce].sum()),
         }
         found += [
-            tested(less, subject, test, condition, facts=facts)
+            score_on(less, subject, test, condition, facts=facts)
             for subject in subjects(less, methods)
             if subject.config != STATIC
         ]
@@ -320,16 +208,6 @@ def imbalance(bench: Bench) -> list[Outcome]:
 def share_name(scarce: str, share: float) -> str:
     """Condition of a share of training samples with the scarce modality."""
     return f"{scarce} in {share:.0%} of training"
-
-
-def with_fold(bench: Bench, fold: Fold, condition: str) -> Bench:
-    """A bench for another fold, with nothing trained yet, that logs under which condition."""
-
-    def log(outcome: Outcome) -> None:
-        variant = ", ".join(part for part in (outcome.variant, condition) if part)
-        bench.log(replace(outcome, variant=variant))
-
-    return Bench(fold, bench.settings, bench.store, bench.chosen, log)
 
 
 # --- bags with fewer or repeated instances
@@ -346,7 +224,7 @@ def cardinality(bench: Bench, trained: Sequence[Subject]) -> list[Outcome]:
         test = fold.test.having([bag])
         changed = {
             ALL: test,
-            ONE: one_instance(test, bag, _seed(bench, CARDINALITY, bag)),
+            ONE: one_instance(test, bag, seed_of(bench, CARDINALITY, bag)),
             TWICE: doubled(test, bag),
         }
         several = sum(len(instances) > 1 for instances in test.values[bag])
@@ -365,7 +243,7 @@ def _changed(
         for condition, samples in changed.items()
     }
     return [
-        tested(
+        score_on(
             bench,
             subject,
             samples,
@@ -410,23 +288,17 @@ def extension(bench: Bench) -> list[Outcome]:
         # Block and encoder are trained one after the other.
         seconds = bench.block(added)[0].seconds + bench.encoder(added)[0].seconds
         rows = [
-            (Subject("lego_merge", merged, old), f"before adding {added}", 0.0),
-            (Subject("lego_merge", larger, names), f"after adding {added}", seconds),
+            (BEFORE, Subject("lego_merge", merged, old), 0.0),
+            (AFTER, Subject("lego_merge", larger, names), seconds),
         ]
-        for method, (outcome, model) in again.items():
-            condition = f"trained again to add {added}"
-            rows.append((Subject(method, model, names), condition, outcome.seconds))
-        found += [
-            tested(
-                bench,
-                subject,
-                test,
-                condition,
-                seconds=spent,
-                facts={"added": added, "step": condition.split()[0]},
-            )
-            for subject, condition, spent in rows
+        rows += [
+            (AGAIN, Subject(method, model, names), outcome.seconds)
+            for method, (outcome, model) in again.items()
         ]
+        for step, subject, spent in rows:
+            facts = {"added": added, "step": step}
+            condition = f"{step} {added}"
+            found.append(score_on(bench, subject, test, condition, seconds=spent, facts=facts))
         check_unchanged(before, larger)
     return found
 

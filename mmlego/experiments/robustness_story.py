@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.experiments import pairing, story, views
+from mmlego.experiments import pairing, views
 from mmlego.experiments.outcome import Outcome
+from mmlego.experiments.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.experiments.robustness import (
     AFTER,
     AGAIN,
@@ -21,20 +22,21 @@ from mmlego.experiments.robustness import (
     IMBALANCE,
     MISSING,
     ONE,
-    STATIC,
     TWICE,
     Findings,
     bags,
-    main_set,
     scarce_modality,
 )
 from mmlego.experiments.session import Session
+from mmlego.experiments.subjects import STATIC, main_set
+from mmlego.figures.tables import format_result
 
-COMPLETE = "complete"
+# Of single precision, relative to the largest logit.
+_ROUNDING = 1e-4
+COMPLETE = "nothing withheld"
 MERGE = views.METHOD_NAMES["lego_merge"]
 STATIC_MERGE = f"{MERGE} ({STATIC})"
 ENSEMBLE = views.METHOD_NAMES["ensemble"]
-Step = tuple[str, str]
 
 
 def intro(session: Session) -> str:
@@ -66,27 +68,6 @@ def skipped(session: Session, part: str) -> str:
     )
 
 
-def _curves(session: Session, outcomes: Sequence[Outcome], fact: str) -> pd.DataFrame:
-    metric = views.main_metric(session.cohort)
-    table = views.value_table(outcomes, metric, lambda o: o.facts[fact], column="x")
-    return table.assign(label=views.value_table(outcomes, metric, label)["label"])
-
-
-def _figure(session: Session, outcomes: Sequence[Outcome], fact: str, xlabel: str) -> Figure | None:
-    if not outcomes:
-        return None
-    return figures.rate_curves(
-        _curves(session, outcomes, fact),
-        xlabel=xlabel,
-        metric=views.main_metric(session.cohort),
-        test_train_ratio=story.ratio(session),
-    )
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"* {line}" for line in lines)
-
-
 # --- missing modalities
 
 
@@ -96,7 +77,11 @@ def _at_rates(found: Findings) -> list[Outcome]:
 
 def missing_figure(session: Session, found: Findings) -> Figure | None:
     """Curves over the rate at which modalities are withheld; None if the part did not run."""
-    return _figure(session, _at_rates(found), "rate", "Rate at which a modality is withheld")
+    outcomes = _at_rates(found)
+    if not outcomes:
+        return None
+    table = curve_table(session, outcomes, "rate", label)
+    return curves(session, table, "Rate at which a modality is withheld")
 
 
 def withheld(session: Session, found: Findings) -> str:
@@ -132,9 +117,9 @@ def _pattern(outcome: Outcome) -> str:
 def _spread_table(table: pd.DataFrame, heading: str) -> pd.DataFrame:
     """Mean ± standard deviation: labels as rows, ``column`` as columns."""
     groups = table.groupby(["label", "column"], sort=False)["value"]
-    text = groups.agg(lambda values: figures.tables.format_result(
-        values.mean(), values.std(), len(values)
-    )).unstack("column", sort=False)
+    text = groups.agg(
+        lambda values: format_result(values.mean(), values.std(), len(values))
+    ).unstack("column", sort=False)
     return text.fillna("").rename_axis(heading).rename_axis(None, axis=1).reset_index()
 
 
@@ -142,47 +127,25 @@ def pattern_html(session: Session, found: Findings) -> str:
     """The table of patterns as HTML; empty if the part did not run."""
     if not found.missing:
         return ""
-    caption = "Tested with one modality only, on those who have it"
+    caption = "Tested with everything, and with one modality only on those who have it"
     return figures.to_html(pattern_table(session, found), caption=caption)
 
 
-def missing_conclusion(session: Session, found: Findings) -> str:
+def _missing_lines(session: Session, found: Findings) -> list[str]:
     """Who loses most, and how the merge compares where most is withheld."""
-    outcomes = _at_rates(found)
-    if not outcomes:
-        return skipped(session, MISSING)
-    table = _curves(session, outcomes, "rate")
+    table = curve_table(session, _at_rates(found), "rate", label)
     low, high = table["x"].min(), table["x"].max()
-    lines = [] if low == high else [_change_line(table, low, high)]
+    lines = [] if low == high else [change_line(table, low, high, "rate")]
     at = f"where modalities are withheld at rate {high:g}"
     most = table[table["x"] == high]
-    lines += _verdicts(most, MERGE, (ENSEMBLE, STATIC_MERGE, *_trained(most)), f"{MERGE} {at}")
-    return _listed(lines)
+    rivals = (ENSEMBLE, STATIC_MERGE, *_trained(most))
+    return lines + verdicts(most, MERGE, rivals, f"{MERGE} {at}")
 
 
 def _trained(table: pd.DataFrame) -> list[str]:
     """Networks that were trained on all modalities together."""
     others = table[~table["method"].isin(("lego_merge", "ensemble"))]
     return list(dict.fromkeys(others["label"]))
-
-
-def _change_line(table: pd.DataFrame, low: float, high: float) -> str:
-    means = table.pivot_table(index="label", columns="x", values="value", sort=False)
-    change = (means[high] - means[low]).sort_values()
-    listed = ", ".join(f"{name} {value:+.3f}" for name, value in change.items())
-    return f"Change of the mean from rate {low:g} to rate {high:g}: {listed}."
-
-
-def _verdicts(
-    table: pd.DataFrame, first: str, rivals: Sequence[str], what: str | None = None
-) -> list[str]:
-    """The first label against each rival in the table, corrected for their number."""
-    names = set(table["label"])
-    there = [name for name in dict.fromkeys(rivals) if {first, name} <= names]
-    found = pairing.adjust([pairing.compare(table, first, name) for name in there])
-    return [
-        story.verdict(pair, what or first, name) for pair, name in zip(found, there, strict=True)
-    ]
 
 
 # --- a scarce modality
@@ -194,7 +157,7 @@ def imbalance_figure(session: Session, found: Findings) -> Figure | None:
         return None
     scarce = found.imbalance[0].facts["scarce"]
     xlabel = f"Share of training samples with {scarce}"
-    return _figure(session, found.imbalance, "share", xlabel)
+    return curves(session, curve_table(session, found.imbalance, "share", label), xlabel)
 
 
 def imbalance_sizes(session: Session, found: Findings) -> str:
@@ -206,21 +169,20 @@ def imbalance_sizes(session: Session, found: Findings) -> str:
     listed = ", ".join(f"{count:.0f} ({share:.0%})" for share, count in counts.items())
     return (
         f"Training samples that have `{facts['scarce'].iloc[0]}`, on average over repeats: "
-        f"{listed}. Validation parts are complete, and so are all test samples."
+        f"{listed}. Nothing is withheld from validation parts, and test samples have everything."
     )
 
 
-def imbalance_conclusion(session: Session, found: Findings) -> str:
-    """What scarcity costs the merge, and whom it beats at the smallest share."""
-    if not found.imbalance:
-        return skipped(session, IMBALANCE)
-    table = _curves(session, found.imbalance, "share")
+def _imbalance_lines(session: Session, found: Findings) -> list[str]:
+    """What scarcity costs every method, and whom the merge beats at the smallest share."""
+    table = curve_table(session, found.imbalance, "share", label)
     low, high = table["x"].min(), table["x"].max()
     least = table[table["x"] == low]
     at = f"with {low:.0%} of `{found.imbalance[0].facts['scarce']}`"
-    lines = [_change_line(table, high, low).replace("rate ", "share ")]
-    lines += _verdicts(least, MERGE, (ENSEMBLE, *_trained(least)), f"{MERGE} {at}")
-    return _listed(lines)
+    return [
+        change_line(table, high, low, "share"),
+        *verdicts(least, MERGE, (ENSEMBLE, *_trained(least)), f"{MERGE} {at}"),
+    ]
 
 
 # --- instances of bags
@@ -260,7 +222,9 @@ def cardinality_table(session: Session, found: Findings) -> pd.DataFrame:
         )
         for o in found.cardinality
     }
-    return text.assign(**{"largest change of a logit, doubled": [f"{moved[n]:.1e}" for n in text["model"]]})
+    return text.assign(
+        **{"largest change of a logit, doubled": [f"{moved[n]:.1e}" for n in text["model"]]}
+    )
 
 
 def cardinality_html(session: Session, found: Findings) -> str:
@@ -271,34 +235,28 @@ def cardinality_html(session: Session, found: Findings) -> str:
     return figures.to_html(cardinality_table(session, found), caption=caption)
 
 
-# Rounding of single precision, relative to the largest logit.
-_ROUNDING = 1e-4
-
-
-def cardinality_conclusion(session: Session, found: Findings) -> str:
+def _cardinality_lines(session: Session, found: Findings) -> list[str]:
     """Which models do not see that instances came twice, and what one instance costs."""
-    if not found.cardinality:
-        return skipped(session, CARDINALITY)
-    moved: dict[str, bool] = {}
-    for o in found.cardinality:
-        if o.facts["condition"] == TWICE:
-            differs = o.facts["largest_change"] > _ROUNDING * max(1.0, o.facts["largest_logit"])
-            moved[label(o)] = moved.get(label(o), False) or differs
-    lines = [
-        f"Doubled instances leave {_names(moved, False)} unchanged up to rounding.",
-        f"They move the logits of {_names(moved, True)}.",
-    ]
+    moved = list(dict.fromkeys(label(o) for o in found.cardinality if _moves(o)))
+    still = [name for name in dict.fromkeys(map(label, found.cardinality)) if name not in moved]
     metric = views.main_metric(session.cohort)
     merges = [o for o in found.cardinality if label(o) == MERGE]
     table = views.value_table(merges, metric, lambda o: o.facts["condition"])
     groups = table.groupby(["label", "repeat"], sort=False, as_index=False)
     table = groups[["value", "n_train", "n_test"]].mean()
-    lines += _verdicts(table, ONE, (ALL,), f"{MERGE} with one instance per bag")
-    return _listed(lines)
+    return [
+        f"The logits of {', '.join(still) or 'no model'} are the same, up to rounding, where every "
+        "instance comes twice.",
+        f"Those of {', '.join(moved) or 'no model'} are not.",
+        *verdicts(table, ONE, (ALL,), f"{MERGE} with one instance per bag"),
+    ]
 
 
-def _names(moved: dict[str, bool], value: bool) -> str:
-    return ", ".join(name for name, flag in moved.items() if flag is value) or "no model"
+def _moves(outcome: Outcome) -> bool:
+    """Whether doubled instances change a logit by more than rounding does."""
+    facts = outcome.facts
+    limit = _ROUNDING * max(1.0, facts["largest_logit"])
+    return facts["condition"] == TWICE and facts["largest_change"] > limit
 
 
 # --- a modality that comes later
@@ -313,11 +271,7 @@ def extension_table(session: Session, found: Findings) -> pd.DataFrame:
         for step, title in ((BEFORE, "merge before"), (AFTER, "merge after"), (AGAIN, _again())):
             part = _step(found, added, step)
             values = [o.metrics[metric] for o in part if np.isfinite(o.metrics[metric])]
-            row[title] = (
-                figures.tables.format_result(np.mean(values), _sd(values), len(values))
-                if values
-                else ""
-            )
+            row[title] = format_result(np.mean(values), _sd(values), len(values)) if values else ""
         for step, title in ((AFTER, "seconds, new block"), (AGAIN, f"seconds, {_again()}")):
             part = _step(found, added, step)
             row[title] = f"{np.mean([o.seconds for o in part]):.1f}" if part else ""
@@ -337,6 +291,16 @@ def _step(found: Findings, added: str, step: str) -> list[Outcome]:
     return [o for o in found.extension if o.facts["added"] == added and o.facts["step"] == step]
 
 
+def extension_intro(session: Session, found: Findings) -> str:
+    """What is compared, or why nothing is."""
+    if not found.extension:
+        return skipped(session, EXTENSION)
+    return (
+        "Every modality is the last one in turn; before and after are tested on the samples that "
+        "have something without it."
+    )
+
+
 def extension_html(session: Session, found: Findings) -> str:
     """The table of extensions as HTML; empty if the part did not run."""
     if not found.extension:
@@ -345,34 +309,34 @@ def extension_html(session: Session, found: Findings) -> str:
     return figures.to_html(extension_table(session, found), caption=caption)
 
 
-def extension_conclusion(session: Session, found: Findings) -> str:
+def _extension_lines(session: Session, found: Findings) -> list[str]:
     """What each added modality does, and what it costs to train."""
-    if not found.extension:
-        return skipped(session, EXTENSION)
     metric = views.main_metric(session.cohort)
     lines = []
     for added in dict.fromkeys(o.facts["added"] for o in found.extension):
         both = [*_step(found, added, BEFORE), *_step(found, added, AFTER)]
         table = views.value_table(both, metric, lambda o: o.facts["step"])
-        lines += _verdicts(table, AFTER, (BEFORE,), f"The merge with `{added}` added")
-    lines = [line.replace(BEFORE, "the merge without it") for line in lines]
+        rival = {BEFORE: "the merge without it"}
+        lines += verdicts(table, AFTER, rival, f"The merge with `{added}` added")
     new = np.mean([o.seconds for o in found.extension if o.facts["step"] == AFTER])
     again = [o.seconds for o in found.extension if o.facts["step"] == AGAIN]
     cost = f"Training encoder and block of what is new took {new:.1f} s on average"
     if again:
         cost += f", training {views.METHOD_NAMES['healnet']} again {np.mean(again):.1f} s"
-    lines.append(f"{cost}; no block that was there before changed by a single bit.")
-    return _listed(lines)
+    return [*lines, f"{cost}; no block that was there before changed by a single bit."]
 
 
 def conclusion(session: Session, found: Findings) -> str:
     """All parts that ran, under their headings."""
-    parts: list[tuple[str, list[Outcome], Callable[[Session, Findings], str]]] = [
-        ("Missing modalities", found.missing, missing_conclusion),
-        ("A scarce modality", found.imbalance, imbalance_conclusion),
-        ("Instances per bag", found.cardinality, cardinality_conclusion),
-        ("A modality added later", found.extension, extension_conclusion),
-    ]
-    return "\n\n".join(
-        f"**{title}**\n\n{say(session, found)}" for title, outcomes, say in parts if outcomes
+    parts = (
+        ("Missing modalities", found.missing, _missing_lines),
+        ("A scarce modality", found.imbalance, _imbalance_lines),
+        ("Instances per bag", found.cardinality, _cardinality_lines),
+        ("A modality added later", found.extension, _extension_lines),
     )
+    said = [
+        f"**{title}**\n\n{bullets(say(session, found))}"
+        for title, outcomes, say in parts
+        if outcomes
+    ]
+    return "\n\n".join(said) or skipped(session, CARDINALITY)

@@ -209,7 +209,6 @@ class BlockAblationSettings(BlockSettings):
     latents: list[Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]] = Field(
         default_factory=lambda: ["8x32", "17x126", "64x64", "128x128"]
     )
-    pathways: str = ""  # table of gene groups, for the inputs of that name
     tune_epochs: int = Field(2, ge=0)  # of LegoFuse
 
 

@@ -19,7 +19,12 @@ ALONE = "one modality"
 BEST, BEST_TITLE = "best by validation, ", "Best single block"
 FOCUS = ("lego_merge", "lego_fuse")
 CLINICAL = "clin"
-GROUPS = {"tabular": "tables", "other": "image or series", "multimodal": "multimodal"}
+GROUPS = {
+    "multimodal": "multimodal",
+    "tabular": "tables",
+    "other": "image or series",
+    "part": "one table",
+}
 
 
 def standing_rows(
@@ -34,7 +39,8 @@ def standing_rows(
         inputs: Set of modalities of the multimodal rows; default that of the published runs.
 
     Returns:
-        The frame with the columns label, group (tables, image or series, multimodal) and role.
+        The frame with the columns label, group (multimodal, tables, image or series, one table) and
+        role.
     """
     frame = frame[frame["metric"] == metric].dropna(subset=["value"])
     title = INPUT_TITLES[inputs or published_inputs(frame)]
@@ -44,10 +50,11 @@ def standing_rows(
         variant, role = row["variant"], role_of(names, tables)
         if variant in (title, f"{BEST}{title}"):
             role = "multimodal"
-        elif variant not in ("", "wrapped", ALONE) or role not in ("tabular", "other"):
+        elif variant not in ("", "wrapped", ALONE):
             continue
         best = variant.startswith(BEST)
         label = BEST_TITLE if best else METHODS[row["method"]].title
+        label += f", {row['modalities']}" if role == "part" else ""
         rows.append(row | {"label": label, "role": role, "group": GROUPS[role], "best": best})
     return pd.DataFrame(rows)
 

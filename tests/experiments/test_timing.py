@@ -39,7 +39,7 @@ def test_models_take_turns(monkeypatch):
     seen = []
     real = timing.fit
     monkeypatch.setattr(
-        costs, "fit", lambda model, *a, **o: (seen.append(id(model)), real(model, *a, **o))[1]
+        timing, "fit", lambda model, *a, **o: (seen.append(id(model)), real(model, *a, **o))[1]
     )
     jobs = job(nn.Linear(3, 4)) | {("other", ""): job(nn.Linear(3, 4))["own", ""]}
     timing.train_in_turn(jobs, SETTINGS)

@@ -1,0 +1,192 @@
+"""The main table: every method on every task, from results only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmlego.errors import RunError
+from mmlego.experiments import pairing
+from mmlego.experiments.evidence import GENERATED, MANUAL
+from mmlego.experiments.methods import METHODS
+from mmlego.experiments.published import published_for
+from mmlego.experiments.record import read_records
+from mmlego.experiments.results import load_metrics
+from mmlego.experiments.standings import BEST_TITLE, FOCUS, against, standing_rows, summarize
+
+# One column of the ranks: penalized regression is Cox's for survival and logistic for classes.
+REGRESSION = "Penalized regression"
+_ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGRESSION)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One data set of the main table.
+
+    Attributes:
+        name: Name of the cohort.
+        facts: What its run recorded about the data.
+        parameters: Parameters of the run.
+        rows: Rows of all methods, from ``standing_rows``.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    parameters: dict[str, Any]
+    rows: pd.DataFrame
+
+    @property
+    def repeats(self) -> int:
+        """Number of repeats."""
+        return int(self.rows["repeat"].nunique())
+
+    def summary(self) -> pd.DataFrame:
+        """Mean, spread and published value of every row."""
+        facts = self.facts
+        return summarize(
+            self.rows, facts["published"], facts["tables"], self.parameters["split_unit"]
+        ).assign(task=self.name)
+
+
+def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[Task]:
+    """The patient-level benchmark of every real cohort, the run with the most repeats of each.
+
+    Args:
+        results: Folder of results.
+        hyperparameters: ``tuned`` prefers runs with searched values and falls back on the others;
+            ``given`` takes only runs at given settings.
+
+    Raises:
+        RunError: If no benchmark has run.
+    """
+    found = benchmark_records(results)
+    chosen: dict[str, dict[str, Any]] = {}
+    for record in found:
+        values = record["parameters"]
+        if values["split_unit"] != "patient" or record["data"]["name"] in GENERATED:
+            continue
+        if hyperparameters == "given" and values["hyperparameters"] != "given":
+            continue
+        best = chosen.get(record["data"]["name"])
+        if best is None or _weight(record) > _weight(best):
+            chosen[record["data"]["name"]] = record
+    if not chosen:
+        raise RunError(
+            "main table: expected a run of 'benchmark', found none; make one with: "
+            "mmlego run --grid experiments/quick.yaml"
+        )
+    metrics = load_metrics(results)
+    return [_task(record, metrics) for _, record in sorted(chosen.items())]
+
+
+def benchmark_records(results: Path) -> list[dict[str, Any]]:
+    """Records of the notebook `benchmark` that belong to a grid."""
+    return [
+        record
+        for record in read_records(results)
+        if record["notebook"] == "benchmark" and record["parameters"]["grid"] != MANUAL
+    ]
+
+
+def _weight(record: dict[str, Any]) -> tuple[bool, int, str]:
+    values = record["parameters"]
+    return values["hyperparameters"] == "tuned", values["repeats"], record["finished"]
+
+
+def _task(record: dict[str, Any], metrics: pd.DataFrame) -> Task:
+    facts = record["data"]
+    rows = standing_rows(
+        metrics[metrics["run_id"] == record["run_id"]],
+        metric=facts["metric"],
+        tables=facts["tables"],
+    )
+    return Task(facts["name"], facts, record["parameters"], rows)
+
+
+def main_table(tasks: list[Task]) -> pd.DataFrame:
+    """All rows of all tasks, as ``ranked_table`` takes them, but for single tables of several."""
+    table = pd.concat([task.summary() for task in tasks], ignore_index=True)
+    table = table[table["group"] != "one table"].reset_index(drop=True)
+    table["label"] = table["label"].replace(_ALIAS)
+    return table
+
+
+def rank_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Means of the rows of several modalities by task: what average ranks are made of."""
+    part = table[(table["group"] == "multimodal")].rename(columns={"mean": "value"})
+    return part[["task", "label", "method", "value"]]
+
+
+def scope(tasks: list[Task]) -> str:
+    """What each task of the table rests on."""
+    lines = []
+    for task in tasks:
+        values, facts = task.parameters, task.facts
+        capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
+        lines.append(
+            f"* `{task.name}`: {pairing.counted(task.repeats, 'repeat')} by patient, "
+            f"{task.rows['n_train'].max()} training and {task.rows['n_test'].max()} test samples"
+            f"{capped}, hyper-parameters {values['hyperparameters']}, grid `{values['grid']}`"
+        )
+    return "\n".join(lines)
+
+
+def verdicts(tasks: list[Task]) -> pd.DataFrame:
+    """How often each method is above, below, or not to be told from LegoMerge and LegoFuse.
+
+    P-values are corrected within each task.
+    """
+    rows: dict[tuple[str, str], dict[str, int]] = {}
+    for task in tasks:
+        for focus in FOCUS:
+            for pair in against(task.rows, focus):
+                key = (_ALIAS.get(pair.first, pair.first), METHODS[focus].title)
+                counts = rows.setdefault(
+                    key, dict.fromkeys(("tasks", "higher", "better", "worse"), 0)
+                )
+                counts["tasks"] += 1
+                counts["higher"] += pair.mean > 0
+                counts["better"] += pair.decided and pair.mean > 0
+                counts["worse"] += pair.decided and pair.mean < 0
+    return pd.DataFrame(
+        {
+            "method": method,
+            "against": rival,
+            "tasks": counts["tasks"],
+            "higher mean": counts["higher"],
+            "better (Holm)": counts["better"],
+            "worse (Holm)": counts["worse"],
+        }
+        for (method, rival), counts in sorted(rows.items())
+    )
+
+
+def uplift(tasks: list[Task]) -> pd.DataFrame:
+    """Best single block and LegoMerge on every task, with the published pair (Figure 3)."""
+    rows = []
+    for task in tasks:
+        table = task.summary()
+        known = published_for(
+            task.facts["published"], task.facts["tables"], task.parameters["split_unit"]
+        )
+        blocks = known[(known["method"] == "lego_block")]["published"].max()
+        for label in (BEST_TITLE, METHODS["lego_merge"].title):
+            part = table[(table["label"] == label) & (table["group"] == "multimodal")]
+            if part.empty:
+                continue
+            row = part.iloc[0]
+            rows.append(
+                {
+                    "task": task.name,
+                    "label": label,
+                    "method": row["method"],
+                    "value": row["mean"],
+                    "sd": row["sd"],
+                    "published": blocks if label == BEST_TITLE else row["published"],
+                    "comparable": False,
+                }
+            )
+    return pd.DataFrame(rows)

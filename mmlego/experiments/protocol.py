@@ -1,0 +1,145 @@
+"""What splits and scores are worth: the same models under the published rules and under ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.experiments import pairing
+from mmlego.experiments.evidence import GENERATED
+from mmlego.experiments.league import benchmark_records
+from mmlego.experiments.results import load_metrics
+from mmlego.experiments.standings import PUBLISHED_REPEATS, standing_rows
+
+_HARD = "balanced_accuracy"
+
+
+def split_table(results: Path) -> pd.DataFrame:
+    """Models of all tables under both kinds of splits, on the first five repeats.
+
+    Returns:
+        cohort, label, method, unit (patient, row), mean, sd, n; only models that ran under both.
+    """
+    metrics = load_metrics(results)
+    rows = []
+    for record in benchmark_records(results):
+        facts, values = record["data"], record["parameters"]
+        part = metrics[metrics["run_id"] == record["run_id"]]
+        if values["hyperparameters"] != "tuned" or facts["metric"] != "c_index" or part.empty:
+            continue
+        found = standing_rows(part, metric=facts["metric"], tables=facts["tables"])
+        found = found[(found["role"] == "tabular") & (found["repeat"] <= PUBLISHED_REPEATS)]
+        rows.append(found.assign(unit=values["split_unit"]))
+    if not rows:
+        return pd.DataFrame(columns=["cohort", "label", "method", "unit", "mean", "sd", "n"])
+    keys = ["cohort", "label", "method", "unit"]
+    table = pd.concat(rows).groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
+    table = table.rename(columns={"std": "sd", "count": "n"})
+    both = table.groupby(["cohort", "label"])["unit"].transform("nunique") == 2
+    return table[both].reset_index(drop=True)
+
+
+def split_figure(table: pd.DataFrame) -> Figure | None:
+    """By patient and by row, model by model; None where nothing ran under both."""
+    if table.empty:
+        return None
+    drawn = pd.DataFrame(
+        {
+            "task": table["cohort"].str.replace("tcga-", "").str.upper() + ", " + table["label"],
+            "label": table["unit"].map({"patient": "by patient", "row": "by row"}),
+            "method": table["method"],
+            "value": table["mean"],
+            "sd": table["sd"],
+        }
+    ).sort_values(["task", "label"])
+    return figures.uplift_plot(drawn, xlabel="Concordance index", width=8.0)
+
+
+def split_text(table: pd.DataFrame) -> str:
+    """How much row-level splits add."""
+    if table.empty:
+        return "No model has run under both kinds of splits yet."
+    wide = table.pivot_table(index=["cohort", "label"], columns="unit", values="mean")
+    change = wide["row"] - wide["patient"]
+    by = change.groupby("cohort").mean()
+    return (
+        f"Over {pairing.counted(len(change), 'pair')} of model and cohort, splits by row give "
+        f"{change.mean():+.3f} on average ({change.min():+.3f} to {change.max():+.3f}); "
+        f"{int((change > 0).sum())} are higher by row.\n"
+        "By cohort: " + ", ".join(f"{name} {value:+.3f}" for name, value in by.items()) + ".\n"
+        "The two kinds of splits also differ by chance: they draw other test parts, so a single "
+        "pair says little."
+    )
+
+
+def score_table(results: Path) -> pd.DataFrame:
+    """Binary tasks by method: AUC from scores, and from hard labels (balanced accuracy)."""
+    metrics = load_metrics(results)
+    rows = []
+    for record in benchmark_records(results):
+        facts, values = record["data"], record["parameters"]
+        if facts["metric"] != "auc" or values["split_unit"] != "patient":
+            continue
+        if facts["name"] in GENERATED:
+            continue
+        part = metrics[metrics["run_id"] == record["run_id"]]
+        for metric in ("auc", _HARD):
+            rows.append(
+                standing_rows(part, metric=metric, tables=facts["tables"]).assign(score=metric)
+            )
+    if not rows:
+        return pd.DataFrame(columns=["cohort", "label", "method", "score", "mean", "sd"])
+    table = pd.concat(rows)
+    table = table[table["group"] == "multimodal"]
+    keys = ["cohort", "label", "method", "score"]
+    found = table.groupby(keys)["value"].agg(["mean", "std"]).reset_index()
+    return found.rename(columns={"std": "sd"})
+
+
+def score_figure(table: pd.DataFrame) -> Figure | None:
+    """AUC of hard labels and of scores, model by model."""
+    if table.empty:
+        return None
+    drawn = pd.DataFrame(
+        {
+            "task": table["cohort"] + ", " + table["label"],
+            "label": table["score"].map({"auc": "AUC of scores", _HARD: "AUC of hard labels"}),
+            "method": table["method"],
+            "value": table["mean"],
+            "sd": table["sd"],
+        }
+    )
+    order = {"AUC of hard labels": 0, "AUC of scores": 1}
+    drawn = drawn.sort_values("label", key=lambda column: column.map(order), kind="stable")
+    drawn = drawn.sort_values("task", kind="stable")
+    return figures.uplift_plot(drawn, xlabel="Area under the ROC curve", width=8.0)
+
+
+def score_text(table: pd.DataFrame) -> str:
+    """How much hard labels hide."""
+    if table.empty:
+        return "No task of two classes has run yet."
+    wide = table.pivot_table(index=["cohort", "label"], columns="score", values="mean")
+    change = wide["auc"] - wide[_HARD]
+    constant = int(np.isclose(wide[_HARD], 0.5, atol=5e-4).sum())
+    return (
+        f"Scoring hard labels instead of probabilities costs {change.mean():.3f} on average "
+        f"({change.min():.3f} to {change.max():.3f}).\n"
+        f"{constant} of {len(wide)} rows would have been printed as .500, the value that fills the "
+        "published columns of two-class tasks; their AUC from scores is "
+        + (
+            f"{wide['auc'][np.isclose(wide[_HARD], 0.5, atol=5e-4)].mean():.3f} on average."
+            if constant
+            else "not concerned."
+        )
+    )
+
+
+def as_record(splits: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
+    """Both tables, for the record."""
+    return {"splits": splits.to_dict("records"), "scores": scores.to_dict("records")}
