@@ -15,7 +15,7 @@ from mmlego.experiments.paths import project_root, results_folder
 from mmlego.experiments.runner import READS_RESULTS_ONLY, done_mark, is_finished, settings_for
 from mmlego.experiments.settings import SETTINGS, BlockSettings, RunSettings, unknown_name
 
-NEEDS_BLOCKS = ("merge", "fuse")
+NEEDS_BLOCKS = ("merge", "fuse", "weight_merging")
 
 
 class GridEntry(BaseModel):
@@ -167,4 +167,5 @@ def expected_seconds(run: Planned, results: Path) -> float:
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) + 5.0
     except (OSError, ValueError, KeyError):
-        return {"unimodal": 40.0, "merge": 20.0, "fuse": 30.0}.get(run.notebook, 10.0)
+        guesses = {"unimodal": 40.0, "merge": 20.0, "fuse": 30.0, "benchmark": 90.0}
+        return guesses.get(run.notebook, 10.0)

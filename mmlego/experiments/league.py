@@ -87,7 +87,7 @@ def benchmark_records(results: Path) -> list[dict[str, Any]]:
     return [
         record
         for record in read_records(results)
-        if record["notebook"] == "benchmark" and record["parameters"]["grid"] != MANUAL
+        if record.get("notebook") == "benchmark" and record["parameters"]["grid"] != MANUAL
     ]
 
 

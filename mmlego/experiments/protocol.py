@@ -44,6 +44,13 @@ def split_table(results: Path) -> pd.DataFrame:
     return table[both].reset_index(drop=True)
 
 
+def split_html(table: pd.DataFrame) -> str:
+    """The table of both kinds of splits, as HTML."""
+    if table.empty:
+        return ""
+    return figures.to_html(table.round(3), caption="C-index by kind of split")
+
+
 def split_figure(table: pd.DataFrame) -> Figure | None:
     """By patient and by row, model by model; None where nothing ran under both."""
     if table.empty:

@@ -18,6 +18,7 @@ import torch
 from mmlego.data import ClassTarget, Cohort, Modality, SurvivalTarget
 from mmlego.data.fold import Fold, make_fold
 from mmlego.data.splits import make_splits
+from mmlego.data.tabular import with_tabular
 from mmlego.experiments.evidence import BEST, ENSEMBLE, FUSE, MERGE, Overview, load_from
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.results import COLUMNS
@@ -154,6 +155,18 @@ def fold(toy: Callable[..., Cohort]) -> Fold:
 
 
 @pytest.fixture
+def folds(toy: Callable[..., Cohort]) -> Callable[..., list[Fold]]:
+    """Make folds of the toy cohort, with all tables side by side as one more modality."""
+
+    def make(count: int = 1, task: str = "survival") -> list[Fold]:
+        cohort = toy(task=task)
+        splits = make_splits(cohort, repeats=count)[:count]
+        return [with_tabular(make_fold(cohort, split)) for split in splits]
+
+    return make
+
+
+@pytest.fixture
 def outcome() -> Callable[..., Outcome]:
     """An outcome with made-up numbers."""
 
@@ -275,8 +288,43 @@ class Results:
         path = self.folder / "runs" / f"{record['run_id']}.json"
         path.write_text(json.dumps(record))
 
-    def load(self):
+    def benchmark(self, values, cohort="toy", grid="paper", unit="patient", *, tuned=True, **data):
+        """A run of `benchmark`: values by (method, variant, modalities); returns its id."""
+        how = "tuned" if tuned else "given"
+        run_id = f"benchmark-{cohort}-{grid}-{unit}-{how}"
+        metric = data.get("metric", "c_index")
+        for (method, variant, modalities), found in values.items():
+            what = {"variant": variant, "modalities": modalities, "run_id": run_id}
+            self.add(method, found, cohort, grid, unit, **({"metric": metric} | what))
+        record = {
+            "run_id": run_id,
+            "notebook": "benchmark",
+            "finished": "2026-01-01",
+            "parameters": {
+                "grid": grid,
+                "split_unit": unit,
+                "cohort": cohort,
+                "hyperparameters": how,
+                "repeats": max(map(len, values.values()), default=1),
+            },
+            "data": {
+                "name": cohort,
+                "metric": metric,
+                "tables": ["clin", "rna"],
+                "published": {},
+                "capped_from": None,
+            }
+            | data,
+        }
+        (self.folder / "runs" / f"{run_id}.json").write_text(json.dumps(record))
+        self.write()
+        return run_id
+
+    def write(self):
         pd.DataFrame(self.rows, columns=COLUMNS).to_csv(self.folder / "metrics.csv", index=False)
+
+    def load(self):
+        self.write()
         return load_from(self.folder)
 
 

@@ -270,6 +270,14 @@ def test_without_validation_part_the_loss_is_nan(net, classes):
     assert len({entry["learning_rate"] for entry in result.history}) == 1
 
 
+def test_weight_decay_shrinks_every_trainable_parameter(net, classes):
+    plain, decayed = net(), net()
+    run(plain, classes(), epochs=20)
+    run(decayed, classes(), epochs=20, weight_decay=1.0)
+    assert decayed.inner.weight.norm() < 0.5 * plain.inner.weight.norm()
+    assert decayed.latent.norm() < 0.9 * plain.latent.norm()
+
+
 def test_refusals(net, classes):
     empty = classes().subset([])
     with pytest.raises(DataError, match="training part"):
@@ -290,6 +298,7 @@ def test_refusals(net, classes):
         {"epochs": -1}, {"epochs": 2.5}, {"epochs": True}, {"batch_size": 0}, {"patience": 0},
         {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"learning_rate": "fast"},
         {"l1": -1.0}, {"plateau_factor": 1.0}, {"plateau_patience": -1}, {"momentum": 0.9},
+        {"weight_decay": -1e-9}, {"weight_decay": float("inf")}, {"output_bias": "zero"},
     ],
 )  # fmt: skip
 def test_settings_refuse(changes):
