@@ -20,6 +20,7 @@ NETWORKS = tuple(
     for name in ("late_concat", "late_bilinear", "perceiver", "multimodn", "mcat", "healnet")
 )
 CLASSICAL = tuple(METHODS[name].title for name in ("coxnet", "rsf", "boosting", "logistic"))
+COLUMNS = ["claim", "task", "difference", "low", "high", "repeats", "p", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,11 @@ def compared(tasks: Sequence[Task], claims: Sequence[Claim] = CLAIMS) -> pd.Data
                 pair = pairing.compare(rows, claim.first, claim.rival)
                 found.append((claim, task.name, pair))
     adjusted = pairing.adjust([pair for _, _, pair in found])
-    return pd.DataFrame(
-        {
-            "claim": claim.text,
-            "task": name,
-            "difference": pair.mean,
-            "low": pair.lower,
-            "high": pair.upper,
-            "repeats": pair.n,
-            "p": pair.p_value,
-            "verdict": _verdict(pair),
-        }
+    rows = [
+        (claim.text, name, pair.mean, pair.lower, pair.upper, pair.n, pair.p_value, _verdict(pair))
         for (claim, name, _), pair in zip(found, adjusted, strict=True)
-    )
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _verdict(pair: pairing.Paired) -> str:
@@ -102,6 +95,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def sentences(table: pd.DataFrame) -> str:
     """One line per claim: on how many tasks it points that way, and how sure that is."""
+    if table.empty:
+        return "No claim can be checked yet."
     lines = []
     for text, part in table.groupby("claim", sort=False):
         higher = int((part["difference"] > 0).sum())
@@ -134,6 +129,7 @@ def classical_sentence(tasks: Sequence[Task]) -> str:
         alone = task.rows[task.rows["modalities"] == "clin"]
         if not alone.empty and len(task.facts["tables"]) > 1:
             best = alone.groupby("label")["value"].mean()
-            text += f"; clinical variables alone, {best.idxmax()} {best.max():.3f}"
+            name = best.idxmax().removesuffix(", clin")
+            text += f"; clinical variables alone, {name} {best.max():.3f}"
         lines.append(text + ".")
     return "\n".join(lines)

@@ -69,6 +69,16 @@ def given_values(method: str, settings: BlockSettings) -> dict[str, Any]:
     return given | _DROPOUTS.get(method, {}) | _GIVEN_SIZES.get(method, {})
 
 
+def light_values(method: str, settings: BlockSettings) -> dict[str, Any]:
+    """A trial with hardly any regularization.
+
+    Where dropouts and penalties multiply, as in a product of gated encodings, the given ones can
+    hold a model at the base rate for good.
+    """
+    light = {"learning_rate": 0.001, "l1": 1e-6, "weight_decay": _RANGES["weight_decay"][0]}
+    return given_values(method, settings) | light | dict.fromkeys(_DROPOUTS.get(method, {}), 0.0)
+
+
 def readable(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a trial as the model takes them: layers written ``256x2`` become widths."""
     found = dict(values)

@@ -1,7 +1,7 @@
 """Search of hyper-parameters, by the validation loss and nothing else.
 
 Every method gets the same number of trials. The first trial is the setting of the run, so that what
-is chosen is never worse on the validation parts than what was given.
+is chosen is never worse on the validation parts than what was given; the second hardly regularizes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmlego.experiments.methods import METHODS
 from mmlego.experiments.provenance import code_digest, versions
 from mmlego.experiments.record import plain, write_text
 from mmlego.experiments.settings import TuningSettings
-from mmlego.experiments.spaces import given_values, readable, suggest
+from mmlego.experiments.spaces import given_values, light_values, readable, suggest
 from mmlego.experiments.store import FitStore
 from mmlego.experiments.training import encoder_method, fit_settings
 from mmlego.learning.fit import fit
@@ -167,6 +167,7 @@ def _search_one(
     done = [t for t in study.trials if t.state.is_finished()]
     if not study.trials:
         study.enqueue_trial(given_values(task.method, settings))
+        study.enqueue_trial(light_values(task.method, settings))
     with tempfile.TemporaryDirectory(prefix="mmlego-search-") as folder:
         store = FitStore(folder)
         study.optimize(
