@@ -66,7 +66,7 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     images = [name for name in names if fold.kinds[name] == "image"]
     if method.modalities == "weights" or (method.modalities == "many" and len(names) < 2):
         return False
-    if images and method.modalities in ("many", "any", "columns"):
+    if images and not method.images:
         return False
     return {
         "": True,

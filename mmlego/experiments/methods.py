@@ -36,6 +36,7 @@ class Method:
         page: Page of the book that explains it.
         takes: What modalities it needs: ``""`` any, ``pair`` exactly two, ``tables+bag`` at least
             one table and exactly one bag or series, ``survival`` or ``classes`` for a task.
+        images: Whether it can be given images, through an encoder.
     """
 
     title: str
@@ -44,17 +45,22 @@ class Method:
     trained: bool
     page: str
     takes: str = ""
+    images: bool = False
 
 
 _ENCODERS, _RIVALS = "book/methods/encoders", "book/methods/baselines"
 METHODS: dict[str, Method] = {
     "snn": Method("SNN", SNN, "one", True, _ENCODERS),
     "abmil": Method("ABMIL", ABMIL, "one", True, _ENCODERS),
-    "convnet": Method("ConvNet", ConvNet, "one", True, _ENCODERS),
-    "lego_block": Method("LegoBlock", LegoBlock, "one", True, "book/methods/lego_block"),
-    "lego_merge": Method("LegoMerge", LegoMerge, "many", False, "book/methods/lego_merge"),
-    "lego_fuse": Method("LegoFuse", LegoFuse, "many", True, "book/methods/lego_fuse"),
-    "ensemble": Method("Ensemble", Ensemble, "many", False, _RIVALS),
+    "convnet": Method("ConvNet", ConvNet, "one", True, _ENCODERS, images=True),
+    "lego_block": Method(
+        "LegoBlock", LegoBlock, "one", True, "book/methods/lego_block", images=True
+    ),
+    "lego_merge": Method(
+        "LegoMerge", LegoMerge, "many", False, "book/methods/lego_merge", images=True
+    ),
+    "lego_fuse": Method("LegoFuse", LegoFuse, "many", True, "book/methods/lego_fuse", images=True),
+    "ensemble": Method("Ensemble", Ensemble, "many", False, _RIVALS, images=True),
     "late_concat": Method(
         "Late fusion (concatenation)",
         partial(LateFusion, fusion="concat"),
