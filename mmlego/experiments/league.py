@@ -19,6 +19,7 @@ from mmlego.experiments.standings import BEST_TITLE, FOCUS, against, standing_ro
 
 # One column of the ranks: penalized regression is Cox's for survival and logistic for classes.
 REGRESSION = "Penalized regression"
+PUBLISHED_GRID = "given"
 _ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGRESSION)
 
 
@@ -57,7 +58,7 @@ def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[Task]:
     Args:
         results: Folder of results.
         hyperparameters: ``tuned`` prefers runs with searched values and falls back on the others;
-            ``given`` takes only runs at given settings.
+            ``given`` takes only runs of the grid at the published settings.
 
     Raises:
         RunError: If no benchmark has run.
@@ -68,7 +69,7 @@ def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[Task]:
         values = record["parameters"]
         if values["split_unit"] != "patient" or record["data"]["name"] in GENERATED:
             continue
-        if hyperparameters == "given" and values["hyperparameters"] != "given":
+        if hyperparameters == "given" and values["grid"] != PUBLISHED_GRID:
             continue
         best = chosen.get(record["data"]["name"])
         if best is None or _weight(record) > _weight(best):

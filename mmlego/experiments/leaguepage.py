@@ -143,11 +143,10 @@ def tuning_table(session: Session, tasks: list[Task]) -> pd.DataFrame:
 
 
 def _given(session: Session) -> list[Task]:
-    kinds = {
-        record["parameters"]["hyperparameters"]
-        for record in league.benchmark_records(session.results)
-    }
-    return league.load_tasks(session.results, hyperparameters="given") if "given" in kinds else []
+    grids = {r["parameters"]["grid"] for r in league.benchmark_records(session.results)}
+    if league.PUBLISHED_GRID not in grids:
+        return []
+    return league.load_tasks(session.results, hyperparameters="given")
 
 
 def _gains(task: Task, other: Task) -> list[dict[str, str]]:

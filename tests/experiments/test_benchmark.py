@@ -126,6 +126,18 @@ def test_wanted_methods_in_the_order_of_the_registry():
         methods_for(fold, ["a"], ["helnet"])
 
 
+@pytest.fixture
+def quick_references(monkeypatch, outcome):
+    """Classical references that cost nothing, for where only their rows matter."""
+
+    def make(fold, method, names, settings, store, *, variant):
+        members = {member for name in names for member in fold.members(name)}
+        return outcome(method, variant, modalities=tuple(sorted(members)))
+
+    monkeypatch.setattr(benchmark, "train_classical", make)
+
+
+@pytest.mark.usefixtures("quick_references")
 def test_every_method_that_suits_has_its_rows_and_no_other(folds, settings, store):
     found = run_all(folds(), settings(), store)
     rows = [(o.method, o.variant, o.joined) for o in found]

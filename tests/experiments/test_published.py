@@ -41,6 +41,16 @@ def test_every_cell_of_the_published_table_is_there_once():
         ("lego_block", "other", 0.568, 0.029),
         ("lego_merge", "multimodal", 0.701, 0.021),
         ("lego_fuse", "multimodal", 0.734, 0.032),
+        ("multimodn", "tabular", 0.500, 0.000),
+        ("perceiver", "tabular", 0.686, 0.009),
+        ("multimodn", "other", 0.520, 0.022),
+        ("perceiver", "other", 0.532, 0.027),
+        ("late_concat", "multimodal", 0.561, 0.000),
+        ("late_bilinear", "multimodal", 0.622, 0.054),
+        ("perceiver", "multimodal", 0.547, 0.060),
+        ("multimodn", "multimodal", 0.524, 0.018),
+        ("mcat", "multimodal", 0.702, 0.032),
+        ("healnet", "multimodal", 0.714, 0.025),
     ],
 )
 def test_rows_of_a_cohort(method, role, value, spread):
@@ -54,8 +64,7 @@ def test_only_tables_under_row_splits_can_be_compared(dataset):
     entry = _entry(dataset, TABLES)
     by_row = published_for(entry, TABLES, "row").set_index(["method", "role"])
     assert set(by_row.index[by_row["comparable"]]) == {
-        ("snn", "tabular"),
-        ("lego_block", "tabular"),
+        (method, "tabular") for method in ("snn", "multimodn", "perceiver", "lego_block")
     }
     by_patient = published_for(entry, TABLES, "patient")
     assert not by_patient["comparable"].any()

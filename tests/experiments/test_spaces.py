@@ -11,7 +11,7 @@ from mmlego.experiments import spaces
 from mmlego.experiments.hyperparameters import FIT_NAMES, split_values
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.settings import TuningSettings
-from mmlego.experiments.spaces import given_values, readable, suggest
+from mmlego.experiments.spaces import given_values, light_values, readable, suggest
 from mmlego.experiments.training import build_block, build_encoder
 
 SEARCHED = [
@@ -55,10 +55,11 @@ def test_draws_are_within_the_ranges(method):
         assert all(0 <= rate <= 0.6 for rate in rates)
 
 
+@pytest.mark.parametrize("values", [given_values, light_values])
 @pytest.mark.parametrize("method", SEARCHED)
-def test_the_given_settings_can_be_drawn(method):
+def test_the_first_trials_can_be_drawn(method, values):
     """Optuna leaves out what it does not know, and refuses what is outside a range."""
-    given = given_values(method, TuningSettings(depth=2))
+    given = values(method, TuningSettings(depth=2))
     trial = optuna.trial.FixedTrial(given)
     assert suggest(trial, method) == readable(method, given)
     assert trial.params == given
@@ -81,6 +82,15 @@ def test_given_values_come_from_the_settings():
     assert found["l1"] == spaces._RANGES["l1"][0], "zero has no logarithm"
     assert found["depth"] == 2
     assert given_values("lego_block", TuningSettings(depth=3))["depth"] == 4
+
+
+@pytest.mark.parametrize("method", SEARCHED)
+def test_light_values_differ_from_the_given_ones_in_regularization_alone(method):
+    given, light = (values(method, TuningSettings()) for values in (given_values, light_values))
+    changed = {name for name in given if given[name] != light[name]}
+    assert changed <= {"learning_rate", "l1"} | {n for n in given if n.endswith("dropout")}
+    assert all(value == 0 for name, value in light.items() if name.endswith("dropout"))
+    assert light["l1"] < given["l1"]
 
 
 def test_layers_are_written_as_text_and_read_as_widths():
