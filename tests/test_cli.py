@@ -36,7 +36,7 @@ def test_plan_lists_runs_in_order(call, tmp_path):
     status, out, _ = call("plan", "experiments/smoke.yaml", "--results", tmp_path)
     lines = out.splitlines()
     assert status == 0
-    assert len(lines) == 8
+    assert len(lines) == 19
     assert all(line.startswith("to do") for line in lines)
     assert "summary-" in lines[-1]
     assert not list(tmp_path.iterdir())
@@ -116,6 +116,49 @@ def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, mo
     assert status == 0
     assert seen == {"seed": "4", "epochs": 2, "results": "r"}
     assert "merge-x: done in 1 s" in out
+
+
+@pytest.fixture
+def tuned(monkeypatch, tmp_path):
+    """Where chosen values go, instead of the folder of the project."""
+    monkeypatch.setattr(
+        "mmlego.experiments.tuning.tuned_path", lambda name: tmp_path / f"{name}.yaml"
+    )
+    return tmp_path
+
+
+_SMALL = {"epochs": 1, "depth": 1, "repeats": 1, "trials": 2, "device": "cpu", "methods": "snn"}
+
+
+def test_tune_writes_what_it_chose(call, tuned):
+    words = [word for name, value in _SMALL.items() for word in ("-p", f"{name}={value}")]
+    card = "data/example/example.yaml"
+    status, out, err = call("tune", card, *words, "--results", tuned / "results")
+    assert (status, err) == (0, "")
+    searched, written = out.splitlines()
+    assert searched.startswith("snn on table: 2 trials")
+    assert written == f"written: {tuned / 'example.yaml'}"
+    found = yaml.safe_load((tuned / "example.yaml").read_text())
+    assert set(found["studies"]) == {"snn on table"}
+    assert (found["settings"]["cohort"], found["repeats"]) == (card, 1)
+    assert (tuned / "results" / "artifacts" / "studies" / "example.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transbigg"], "did you mean 'transbig'"),
+        (["transbig", "-p", "trials=0"], "parameter 'trials'"),
+        (["transbig", "-p", "trial=3"], "did you mean 'trials'"),
+        (["transbig", "-p", "methods=nn"], "got ['nn']"),
+    ],
+)
+def test_tune_refuses_and_writes_nothing(call, tuned, words, message):
+    status, _, err = call("tune", *words, "--results", tuned / "results")
+    assert status == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert not list(tuned.glob("*.yaml"))
 
 
 def test_no_arguments_show_help(call):

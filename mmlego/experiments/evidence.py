@@ -17,6 +17,15 @@ from mmlego.experiments.results import load_metrics
 from mmlego.experiments.session import Session
 
 MANUAL = "manual"
+# The main table has a page of its own; here stand the notebooks that train, merge and fuse blocks.
+_OTHER_PAGES = (
+    "benchmark-",
+    "block_ablations-",
+    "disjoint_training-",
+    "robustness-",
+    "tuning-",
+    "weight_merging-",
+)
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
 GENERATED = ("synthetic", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
@@ -65,6 +74,7 @@ def load_from(results: Path) -> Overview:
     """
     metrics = load_metrics(results)
     metrics = metrics[(metrics["grid"] != MANUAL) & (metrics["cohort"] != "")]
+    metrics = metrics[~metrics["run_id"].str.startswith(_OTHER_PAGES)]
     if metrics.empty:
         raise RunError(
             "summary: no results of any grid; run `mmlego run --grid experiments/quick.yaml` first"

@@ -10,7 +10,8 @@ import pandas as pd
 from mmlego.experiments import pairing
 from mmlego.experiments.claims import CLASSICAL, ENSEMBLE, FUSE, MERGE, NETWORKS
 from mmlego.experiments.league import Task
-from mmlego.experiments.standings import BEST_TITLE
+from mmlego.experiments.methods import METHODS
+from mmlego.experiments.standings import BEST_TITLE, CLINICAL
 from mmlego.figures import style
 
 FUSION = (*NETWORKS, MERGE, FUSE, ENSEMBLE)
@@ -53,7 +54,35 @@ def headline(tasks: Sequence[Task]) -> str:
             f" The best of them has a higher mean than the best regression or forest on {ahead} "
             f"of {len(both)}, and the repeats can tell the two apart on {sure}."
         )
-    return text
+    return text + clinical_sentence(tasks)
+
+
+def clinical_alone(task: Task) -> tuple[str, float, float] | None:
+    """The best reference on clinical variables alone: label, mean, sd; None without such a run."""
+    columns = task.rows["method"].map(lambda name: METHODS[name].modalities == "columns")
+    rows = task.rows[columns & (task.rows["modalities"] == CLINICAL)]
+    if rows.empty:
+        return None
+    means = rows.groupby("method")["value"].agg(["mean", "std"]).sort_values("mean")
+    name = METHODS[str(means.index[-1])].title
+    return name, float(means["mean"].iloc[-1]), float(means["std"].iloc[-1])
+
+
+def clinical_sentence(tasks: Sequence[Task]) -> str:
+    """On how many data sets a few clinical variables alone do better than any way of combining."""
+    both = [
+        (task.name, clinical_alone(task), best_of(task, FUSION))
+        for task in tasks
+        if clinical_alone(task) and best_of(task, FUSION)
+    ]
+    if not both:
+        return ""
+    ahead = [f"`{name}`" for name, alone, best in both if alone[1] > best[1]]
+    where = f" ({', '.join(ahead)})" if ahead else ""
+    return (
+        f" Clinical variables alone, in a regression or a forest, have a higher mean than every "
+        f"fusion of all modalities on {len(ahead)} of {len(both)} data sets{where}."
+    )
 
 
 def reference_pair(task: Task) -> pairing.Paired | None:
@@ -84,6 +113,7 @@ def answer_table(tasks: Sequence[Task]) -> pd.DataFrame:
                 "LegoFuse": _mean(task, FUSE),
                 "best other fusion": _named(best_of(task, NETWORKS)),
                 "best reference": _named(best_of(task, CLASSICAL)),
+                "clinical alone": _named(clinical_alone(task)),
                 "repeats": task.repeats,
             }
         )
@@ -116,6 +146,8 @@ def how_sure(tasks: Sequence[Task]) -> str:
     if not widths:
         return "With one repeat, nothing says how large chance is."
     low, high = min(widths, key=widths.get), max(widths, key=widths.get)
+    if low == high:
+        return f"A difference must reach about {widths[low]:.2f} to be seen at the 5 % level."
     return (
         f"A difference between two methods must reach about {widths[low]:.2f} on `{low}` and "
         f"{widths[high]:.2f} on `{high}` to be seen at the 5 % level."

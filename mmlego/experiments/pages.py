@@ -128,7 +128,7 @@ def _row_name(outcome: Outcome, which: str, tables: Sequence[str]) -> str:
     if which == "others":
         return f"{title}, {outcome.variant.removeprefix(standings.BEST)}"
     many = outcome.variant not in ("", "wrapped", ALONE)
-    what = "all" if many else views.modality_label(outcome.modalities, tables)
+    what = outcome.variant if many else views.modality_label(outcome.modalities, tables)
     return f"{title}, {what}"
 
 
@@ -138,9 +138,12 @@ def conclusion(session: Session) -> str:
     return standings.conclusion(rows(session), metric[0].lower() + metric[1:])
 
 
-def verdicts(session: Session) -> pd.DataFrame:
-    """Differences to LegoMerge and LegoFuse."""
-    return standings.verdict_table(rows(session))
+def verdicts(session: Session) -> str:
+    """Differences to LegoMerge and LegoFuse, as HTML; empty where neither ran."""
+    table = standings.verdict_table(rows(session))
+    if table.empty:
+        return ""
+    return figures.to_html(table, caption="Differences, interval, and p after Holm")
 
 
 def classical_conclusion(session: Session) -> str:

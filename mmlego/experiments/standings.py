@@ -44,6 +44,8 @@ def standing_rows(
     """
     frame = frame[frame["metric"] == metric].dropna(subset=["value"])
     title = INPUT_TITLES[inputs or published_inputs(frame)]
+    others = {name for text in frame["modalities"] for name in text.split("+")} - set(tables)
+    named = ("part", "other") if len(others) > 1 else ("part",)
     rows = []
     for row in frame.to_dict("records"):
         names = row["modalities"].split("+")
@@ -54,7 +56,7 @@ def standing_rows(
             continue
         best = variant.startswith(BEST)
         label = BEST_TITLE if best else METHODS[row["method"]].title
-        label += f", {row['modalities']}" if role == "part" else ""
+        label += f", {row['modalities']}" if role in named else ""
         rows.append(row | {"label": label, "role": role, "group": GROUPS[role], "best": best})
     return pd.DataFrame(rows)
 

@@ -5,6 +5,7 @@ import yaml
 from mmlego.book.contents import contents, contents_text
 from mmlego.book.pages import executed_pages
 from mmlego.data.catalog import list_cards
+from mmlego.experiments.settings import SETTINGS, BlockSettings
 
 CARDS = {card.name: card for card in list_cards()}
 
@@ -27,6 +28,23 @@ def test_every_card_is_a_chapter_and_every_page_is_listed_once(shelf):
     assert len(files) == len(set(files))
     assert {page.path.with_suffix("").as_posix() for page in pages} <= set(files)
     assert {f"book/generated/data/{name}" for name in CARDS} <= set(files)
+
+
+def test_pages_of_no_cohort_are_parts_of_the_answer_or_of_the_methods(shelf):
+    root, write = shelf
+    names = [n for n, kind in SETTINGS.items() if not issubclass(kind, BlockSettings)]
+    for name in names:
+        write(f"{name}.ipynb")
+    parts = {
+        part["caption"]: part["chapters"] for part in contents(CARDS, executed_pages(root))["parts"]
+    }
+    runs = {
+        caption: [c["file"].split("/")[-1] for c in chapters if "/runs/" in c["file"]]
+        for caption, chapters in parts.items()
+    }
+    assert runs["The answer"] == ["table1", "protocol_worth", "summary"]
+    assert sorted(runs["The answer"] + runs["Methods"]) == sorted(names)
+    assert parts["The answer"][0]["title"] == "The main table"
 
 
 def test_written_pages_exist(repository):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from mmlego.book.pages import executed_pages
+from mmlego.book.pages import ORDER, TITLES, executed_pages
+from mmlego.experiments.settings import SETTINGS, BlockSettings
 
 
 def test_pages_are_found_by_where_they_lie(shelf):
@@ -8,16 +9,25 @@ def test_pages_are_found_by_where_they_lie(shelf):
     write("summary.ipynb")
     write("paper/tcga-blca/merge-row.ipynb")
     found = {page.notebook: page for page in executed_pages(root)}
-    assert (found["summary"].cohort, found["summary"].title) == ("", "Summary")
+    assert (found["summary"].cohort, found["summary"].title) == ("", "Blocks, merge and fusion")
     merge = found["merge"]
     assert (merge.grid, merge.cohort, merge.unit) == ("paper", "tcga-blca", "row")
     assert merge.title == "Merging blocks (paper grid, splits by row)"
     assert merge.path.as_posix() == "book/runs/paper/tcga-blca/merge-row.ipynb"
 
 
+def test_every_notebook_has_a_title_and_those_of_a_cohort_a_place():
+    assert set(TITLES) == set(SETTINGS)
+    assert len(set(TITLES.values())) == len(TITLES)
+    assert set(ORDER) == {n for n, kind in SETTINGS.items() if issubclass(kind, BlockSettings)}
+
+
 def test_reading_order(shelf):
     root, write = shelf
     for name in (
+        "paper/a/tuning",
+        "paper/a/robustness",
+        "paper/a/benchmark",
         "quick/a/unimodal",
         "paper/a/fuse",
         "paper/a/unimodal",
@@ -30,9 +40,12 @@ def test_reading_order(shelf):
         for page in executed_pages(root)
     ]
     assert order == [
+        "paper/a/benchmark",
         "paper/a/unimodal",
         "paper/a/merge",
         "paper/a/fuse",
+        "paper/a/robustness",
+        "paper/a/tuning",
         "quick/a/unimodal",
         "paper/a/merge-row",
     ]

@@ -15,7 +15,7 @@ import pytest
 from mmlego.data import cache, load_card, load_cohort
 from mmlego.data.card import SourceFile
 from mmlego.data.fetch import download, verify
-from mmlego.data.locate import Files, cache_dir, data_roots
+from mmlego.data.locate import Files, cache_dir, data_roots, find_extra
 from mmlego.errors import DataError, DownloadError
 
 CONTENT = b"id,months\n" * 100
@@ -151,6 +151,29 @@ def test_the_cache_is_the_named_one_or_that_of_the_user(monkeypatch, tmp_path):
     assert cache_dir() == tmp_path
     monkeypatch.delenv("MMLEGO_CACHE")
     assert cache_dir().name == "mmlego"
+
+
+def test_a_file_of_no_card_is_found_as_given_or_below_a_root(monkeypatch, tmp_path):
+    mirror, cached = tmp_path / "mirror", tmp_path / "cache"
+    monkeypatch.setenv("MMLEGO_DATA", str(mirror))
+    monkeypatch.setenv("MMLEGO_CACHE", str(cached))
+    monkeypatch.chdir(tmp_path)
+    for folder in (cached, mirror, tmp_path):
+        (folder / "genes").mkdir(parents=True)
+    for root in (cached, mirror):
+        (root / "genes" / "groups.csv").write_text("x")
+        assert find_extra("genes/groups.csv", "groups") == root / "genes" / "groups.csv"
+    (tmp_path / "genes" / "groups.csv").write_text("x")
+    assert find_extra("genes/groups.csv", "groups") == Path("genes/groups.csv")
+    whole = mirror / "genes" / "groups.csv"
+    assert find_extra(str(whole), "groups") == whole
+
+
+def test_a_file_of_no_card_that_is_nowhere_names_the_places(monkeypatch, tmp_path):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("MMLEGO_CACHE", str(tmp_path))
+    with pytest.raises(DownloadError, match=rf"groups: expected a file 'folder'.*{tmp_path}"):
+        find_extra("folder", "groups")
 
 
 def test_a_file_without_address_says_how_to_obtain_it(monkeypatch, tmp_path):

@@ -97,8 +97,8 @@ ENCODERS = {"snn", "abmil", "convnet", "lego_block"}
         ([TABLE, TABLE, BAG], WHOLE | BLOCKS | {"mcat"}, {"late_bilinear"}),
         ([TABLE, BAG, SERIES], WHOLE, {"mcat", "late_bilinear"}),
         ([BAG, SERIES], WHOLE | {"late_bilinear"}, {"mcat"}),
-        ([IMAGE], ENCODERS, SURVIVAL | WHOLE),
-        ([TABLE, IMAGE], set(), SURVIVAL | WHOLE | {"lego_merge", "lego_fuse", "ensemble"}),
+        ([IMAGE], {"convnet", "lego_block"}, SURVIVAL | WHOLE | {"snn", "abmil"}),
+        ([TABLE, IMAGE], {"lego_merge", "lego_fuse", "ensemble"}, SURVIVAL | WHOLE | {"mcat"}),
     ],
 )
 def test_methods_suit_what_they_can_take(kinds, takes_part, stays_out):
@@ -204,6 +204,7 @@ def test_another_bench_finds_everything_in_the_store(bench, fits, settings):
 def test_fits_are_logged_once(folds, settings, store):
     said = []
     for bench in benches(folds(2), settings(), store, said.append):
+        bench.ensemble(JOINED, "x")
         bench.merge(JOINED, "x")
         bench.merge(JOINED, "x")
     assert len(said) == 8

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmlego.data.catalog import load_card
-from mmlego.experiments import closeups, comparisons, pairing, story, views
+from mmlego.experiments import closeups, comparisons, merging, pairing, story, views
 from mmlego.experiments.comparisons import DEFAULT_HEAD, DEFAULT_OPERATOR, JOINED
 from mmlego.experiments.merging import best_by_validation
 from mmlego.experiments.settings import FuseSettings, MergeSettings, UnimodalSettings
@@ -73,13 +73,13 @@ def test_main_comparison_tests_the_same_patients(merged):
 
 def test_main_comparison_runs_on_the_device_asked_for(merged, trained, monkeypatch):
     seen = []
-    score = comparisons.score
+    score = merging.score
 
     def spy(*args, device, **options):
         seen.append(device)
         return score(*args, device=device, **options)
 
-    monkeypatch.setattr(comparisons, "score", spy)
+    monkeypatch.setattr(merging, "score", spy)
     comparisons.headline_rows(trained.folds, merged[0].outcomes, BLOCKS, "cpu")
     comparisons.headline_rows(trained.folds, merged[0].outcomes, BLOCKS)
     assert seen == ["cpu", "cpu", "auto", "auto"]

@@ -31,7 +31,14 @@ def test_searched_values_are_preferred_even_with_fewer_repeats(results):
     results.benchmark({MERGED: [0.6] * 9}, tuned=False)
     results.benchmark({MERGED: [0.7] * 2})
     assert _value(load_tasks(results.folder), "toy") == 0.7
-    assert _value(load_tasks(results.folder, hyperparameters="given"), "toy") == 0.6
+
+
+def test_runs_at_the_published_settings_alone(results):
+    """Other runs without a search have settings of their own."""
+    results.benchmark({MERGED: [0.6] * 9}, grid="table1", tuned=False)
+    results.benchmark({MERGED: [0.7] * 2}, grid=league.PUBLISHED_GRID, tuned=False)
+    results.benchmark({MERGED: [0.8] * 9}, grid="table1")
+    assert _value(load_tasks(results.folder, hyperparameters="given"), "toy") == 0.7
 
 
 @pytest.mark.parametrize("tuned", [True, False])

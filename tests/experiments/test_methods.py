@@ -29,7 +29,9 @@ def test_every_method_is_of_a_known_kind_and_has_a_page(name, repository):
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_built_fits_the_kind(name):
     method = METHODS[name]
-    is_model = isinstance(_built(method.build), type) and issubclass(_built(method.build), nn.Module)
+    is_model = isinstance(_built(method.build), type) and issubclass(
+        _built(method.build), nn.Module
+    )
     assert is_model == (method.modalities in ("one", "many", "any"))
     assert callable(method.build)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmlego.experiments.outcome import OUTCOME_COLUMNS, tidy
+from mmlego.experiments.outcome import OUTCOME_COLUMNS, tell, tidy
 
 
 def test_sizes_and_names(outcome):
@@ -26,3 +26,23 @@ def test_one_row_per_outcome_and_metric(outcome):
 
 def test_no_outcomes_make_an_empty_table_with_columns():
     assert list(tidy([], cohort="x", split_unit="row").columns)[:3] == OUTCOME_COLUMNS[:3]
+
+
+def test_a_fit_is_told_in_one_line(outcome):
+    said = []
+    history = [{"epoch": 1}, {"epoch": 2}]
+    tell(said.append, outcome(history=history, facts={"best_epoch": 1}, seconds=2.34))
+    (line,) = said
+    for word in ("repeat 1", "lego_merge", "default", "clin+genes", "best epoch  1 of  2"):
+        assert word in line
+    assert line.endswith("c_index 0.600     2.3 s")
+
+
+def test_what_has_no_epochs_says_nothing_of_them(outcome):
+    said = []
+    tell(said.append, outcome("coxnet"))
+    assert "epoch" not in said[0]
+
+
+def test_silence(outcome):
+    tell(None, outcome(metrics={}))

@@ -55,7 +55,9 @@ def scores(results, noise):
 
 def test_scores_of_tasks_of_two_classes(scores, noise):
     found = scores.set_index(["cohort", "score"])
-    assert set(found.index) == {(c, s) for c in ("one", "two") for s in ("auc", "balanced_accuracy")}
+    assert set(found.index) == {
+        (c, s) for c in ("one", "two") for s in ("auc", "balanced_accuracy")
+    }
     assert set(found["method"]) == {"lego_merge"}
     assert found.loc[("one", "auc"), "mean"] == pytest.approx(0.8 + noise.mean())
     assert found.loc[("two", "balanced_accuracy"), "mean"] == pytest.approx(0.6)

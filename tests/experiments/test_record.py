@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from datetime import UTC, datetime
 
@@ -8,8 +9,16 @@ import pytest
 
 from mmlego.errors import RunError
 from mmlego.experiments import record as records
-from mmlego.experiments.record import make_record, plain, read_record, read_records, write_record
-from mmlego.experiments.settings import MergeSettings
+from mmlego.experiments.provenance import code_digest
+from mmlego.experiments.record import (
+    make_record,
+    numeric_code,
+    plain,
+    read_record,
+    read_records,
+    write_record,
+)
+from mmlego.experiments.settings import SETTINGS, MergeSettings
 from mmlego.learning.metrics import auc, concordance_index
 
 
@@ -106,6 +115,23 @@ def test_record_holds_all_that_is_needed_to_repeat_a_run(made):
         assert made[name], name
     assert made["extra"] == {"x": 0.5}
     json.dumps(made, allow_nan=False)
+
+
+def test_every_notebook_names_code_that_is_there():
+    """A module that is not found would count as code that never changes."""
+    assert set(records._NUMERIC_CODE) <= set(SETTINGS)
+    for notebook in SETTINGS:
+        modules = numeric_code(notebook)
+        assert all(importlib.util.find_spec(module) for module in modules), notebook
+        assert code_digest(*modules) != code_digest()
+
+
+def test_notebooks_that_train_on_their_own_have_code_of_their_own(made):
+    assert made["code"] == code_digest(*numeric_code("merge"))
+    assert numeric_code("merge") == numeric_code("unimodal") == numeric_code("fuse")
+    for notebook in ("benchmark", "tuning", "robustness", "properties"):
+        assert numeric_code(notebook) != numeric_code("merge")
+        assert f"mmlego.experiments.{notebook}" in numeric_code(notebook)
 
 
 def test_record_keeps_predictions_of_headline_rows_only(made):

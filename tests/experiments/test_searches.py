@@ -68,7 +68,9 @@ def test_figures(studies):
 
 
 def test_record_holds_every_trial_and_no_nan(studies):
-    found = plain(searches.as_record([*studies, _study("mcat", [math.nan, 3.0], ["FAIL", "COMPLETE"])]))
+    found = plain(
+        searches.as_record([*studies, _study("mcat", [math.nan, 3.0], ["FAIL", "COMPLETE"])])
+    )
     json.dumps(found, allow_nan=False)
     assert [len(study["trials"]) for study in found] == [3, 3, 2]
     assert found[2]["given"] is None

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from mmlego.errors import RunError, SettingsError
+from mmlego.errors import DownloadError, RunError, SettingsError
 from mmlego.experiments import session as sessions
 from mmlego.experiments.results import load_metrics
 from mmlego.experiments.runner import settings_for
 from mmlego.experiments.session import command_of, find_unimodal, open_session, remake_command
-from mmlego.experiments.settings import MergeSettings, SignalSettings, UnimodalSettings
+from mmlego.experiments.settings import (
+    BenchmarkSettings,
+    MergeSettings,
+    SignalSettings,
+    UnimodalSettings,
+)
 from mmlego.experiments.training import BLOCK_VARIANTS
 
 
@@ -63,6 +69,34 @@ def test_every_modality_is_trained_in_every_variant(trained):
 def test_no_two_fits_share_a_key(trained):
     keys = [o.key for models in trained.folds for o in models.outcomes()]
     assert len(set(keys)) == len(keys) == 32
+
+
+@pytest.fixture
+def genes(toy):
+    """The toy cohort with names of genes."""
+    cohort = toy()
+    features = tuple(f"{gene}_rnaseq" for gene in ("TP53", "ABL1", "MYC", "KIT", "FOS"))
+    rna = replace(cohort.modalities["rna"], features=features)
+    return replace(cohort, modalities=cohort.modalities | {"rna": rna})
+
+
+def test_groups_of_genes_are_added_where_the_settings_name_a_table(new_session, genes, tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("Kinases,Factors\nABL1,MYC\nKIT,TP53\n,FOS\n")
+    session = new_session(BenchmarkSettings, tmp_path, genes, pathways=str(table))
+    assert len(session.folds) == 2
+    for fold in session.folds:
+        assert fold.names == ("clin", "rna", "img", "tabular", "pathway_kinases", "pathway_factors")
+        assert fold.widths["pathway_factors"] == 3
+        assert fold.members("pathway_kinases") == ("rna",)
+    plain = new_session(BenchmarkSettings, tmp_path, genes)
+    assert plain.folds[0].names == ("clin", "rna", "img", "tabular")
+
+
+def test_table_of_groups_that_is_nowhere(new_session, genes, tmp_path):
+    session = new_session(BenchmarkSettings, tmp_path, genes, pathways="no/such.csv")
+    with pytest.raises(DownloadError, match="groups of genes: expected a file 'no/such.csv'"):
+        _ = session.folds
 
 
 def test_finish_writes_record_and_table(trained):

@@ -7,6 +7,7 @@ import pytest
 
 from mmlego.errors import SettingsError
 from mmlego.experiments.settings import (
+    LATER_NAMES,
     SETTINGS,
     FuseSettings,
     MergeSettings,
@@ -79,6 +80,28 @@ def test_where_results_go_is_not_part_of_a_run():
 )
 def test_what_decides_a_run_is_part_of_its_id(change):
     assert UnimodalSettings().run_id != UnimodalSettings(**change).run_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "run_id"),
+    [
+        (UnimodalSettings, "unimodal-transbig-90a226d3"),
+        (MergeSettings, "merge-transbig-b6ad7d74"),
+        (FuseSettings, "fuse-transbig-2f518778"),
+    ],
+)
+def test_a_run_keeps_its_id_when_settings_are_added(kind, run_id):
+    """Else finished runs would be made again, and their records would belong to none."""
+    assert kind().run_id == run_id
+
+
+def test_settings_that_came_later_count_where_they_differ():
+    for name in LATER_NAMES:
+        assert name not in UnimodalSettings().identity()
+    later = UnimodalSettings(output_bias="base_rate")
+    assert later.identity()["output_bias"] == "base_rate"
+    assert later.run_id != UnimodalSettings().run_id
+    assert later.block_signature() != UnimodalSettings().block_signature()
 
 
 def test_run_ids_are_the_same_in_every_process():

@@ -114,6 +114,13 @@ def test_tables_fused_are_no_model_of_tables_alone():
     }
 
 
+def test_two_modalities_that_are_no_table_are_told_apart():
+    found = _rows({("abmil", "", "img"): [0.6], ("abmil", "", "vitals"): [0.8]})
+    assert found["label"].tolist() == ["ABMIL, img", "ABMIL, vitals"]
+    assert set(found["group"]) == {"image or series"}
+    assert summarize(found, {}, TABLES_IN, "patient")["n"].tolist() == [1, 1]
+
+
 def test_other_metrics_and_undefined_values_are_left_out():
     frame = pd.concat(
         [

@@ -28,7 +28,9 @@ def settings(tiny):
     """Make settings of the notebook `tuning`: one epoch, two trials."""
 
     def make(*methods, **changes):
-        return tiny(TuningSettings, **({"epochs": 1, "trials": 2, "methods": list(methods)} | changes))
+        return tiny(
+            TuningSettings, **({"epochs": 1, "trials": 2, "methods": list(methods)} | changes)
+        )
 
     return make
 
@@ -299,7 +301,5 @@ def test_log_has_a_line_per_search(folds, settings, storage):
 
 def test_a_sentence_shortens_numbers():
     task = Task("snn", "table", ("clin",))
-    study = Study(
-        task, pd.DataFrame({"number": [0]}), {"l1": 0.00012345, "widths": [8]}, 1, 2, {}
-    )
+    study = Study(task, pd.DataFrame({"number": [0]}), {"l1": 0.00012345, "widths": [8]}, 1, 2, {})
     assert sentence(study).endswith("1.0000 with l1 0.00012, widths [8]")
