@@ -133,18 +133,16 @@ def score_text(table: pd.DataFrame) -> str:
         return "No task of two classes has run yet."
     wide = table.pivot_table(index=["cohort", "label"], columns="score", values="mean")
     change = wide["auc"] - wide[_HARD]
-    constant = int(np.isclose(wide[_HARD], 0.5, atol=5e-4).sum())
-    return (
+    constant = np.isclose(wide[_HARD], 0.5, atol=5e-4)
+    text = (
         f"Scoring hard labels instead of probabilities costs {change.mean():.3f} on average "
         f"({change.min():.3f} to {change.max():.3f}).\n"
-        f"{constant} of {len(wide)} rows would have been printed as .500, the value that fills the "
-        "published columns of two-class tasks; their AUC from scores is "
-        + (
-            f"{wide['auc'][np.isclose(wide[_HARD], 0.5, atol=5e-4)].mean():.3f} on average."
-            if constant
-            else "not concerned."
-        )
+        f"{int(constant.sum())} of {len(wide)} rows would have been printed as .500, the value "
+        "that fills the published columns of two-class tasks"
     )
+    if not constant.any():
+        return text + "."
+    return text + f"; their AUC from scores is {wide['auc'][constant].mean():.3f} on average."
 
 
 def as_record(splits: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:

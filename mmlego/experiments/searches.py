@@ -57,16 +57,19 @@ def conclusion(studies: Sequence[Study]) -> str:
     return text + f".\nWhat mattered most is `{means.index[0]}` ({means.iloc[0]:.0%} on average)."
 
 
-def history_figure(studies: Sequence[Study]) -> Figure:
-    """Loss of every trial, relative to that of the given settings, over all methods.
+def history_figure(studies: Sequence[Study]) -> Figure | None:
+    """Median loss of every trial, relative to that of the given settings, over all methods.
 
-    Methods differ in their losses, so each is divided by its own first trial.
+    Methods differ in their losses, so each is divided by its own first trial. None if no search has
+    a loss for the given settings.
     """
     rows = [
         study.trials.assign(value=study.trials["value"] / study.given, study=study.task.name)
         for study in studies
         if np.isfinite(study.given)
     ]
+    if not rows:
+        return None
     table = pd.concat(rows, ignore_index=True)
     done = table[table["state"] == "COMPLETE"]
     means = done.groupby("number")["value"].median().reset_index().assign(state="COMPLETE")

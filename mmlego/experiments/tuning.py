@@ -37,6 +37,7 @@ from mmlego.learning.fit import fit
 from mmlego.learning.objectives import objective_for
 
 _RANDOM_TRIALS = 4
+_DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _FEWEST_FOR_IMPORTANCE = 4
 _FIRST = ("snn", "abmil", "convnet", "lego_block")
 # A search must never be mixed with one of other code, data, or settings.
@@ -81,7 +82,12 @@ class Study:
 def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Task]:
     """All searches for a cohort: encoders and blocks first, since fusion starts from them."""
     found = []
+    known: set[str] = set()
     for name, role in wholes(fold).items():
+        # One search per role: values found on one bag are used on every bag.
+        if role in known:
+            continue
+        known.add(role)
         own = (encoder_method(fold.kinds[name]), "lego_block")
         for method in methods_for(fold, [name], wanted):
             if method in own or METHODS[method].modalities == "any":
@@ -164,10 +170,11 @@ def _search_one(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0),
         load_if_exists=True,
     )
-    done = [t for t in study.trials if t.state.is_finished()]
     if not study.trials:
         study.enqueue_trial(given_values(task.method, settings))
         study.enqueue_trial(light_values(task.method, settings))
+    _repeat_killed(study)
+    done = [t for t in study.trials if t.state in _DONE]
     with tempfile.TemporaryDirectory(prefix="mmlego-search-") as folder:
         store = FitStore(folder)
         study.optimize(
@@ -175,6 +182,14 @@ def _search_one(
             n_trials=max(0, settings.trials - len(done)),
         )
     return _finished(task, study)
+
+
+def _repeat_killed(study: optuna.Study) -> None:
+    """Put trials that were cut short by a kill, which count as running for ever, in line again."""
+    for trial in study.trials:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params)
 
 
 def _mean_loss(
@@ -250,16 +265,16 @@ def _finished(task: Task, study: optuna.Study) -> Study:
             f"search '{task.name}': expected a trial that ends, got none of {len(study.trials)}; "
             "look at the data of this cohort"
         )
-    rows = [
-        {"number": t.number, "value": t.value, "state": t.state.name} | t.params
-        for t in study.trials
-    ]
+    # A trial that waits, or was killed, is none; a pruned one keeps the loss of its first fold.
+    done = [t for t in study.trials if t.state in _DONE]
+    rows = [{"number": t.number, "value": t.value, "state": t.state.name} | t.params for t in done]
+    first = done[0]
     return Study(
         task=task,
         trials=pd.DataFrame(rows),
         values=readable(task.method, study.best_trial.params),
         loss=float(study.best_value),
-        given=float(study.trials[0].value) if study.trials[0].value is not None else math.nan,
+        given=float(first.value) if first in complete else math.nan,
         importances=_importances(study, len(complete)),
     )
 

@@ -73,7 +73,7 @@ def uplift_plot(
         heights = [position + offsets[label] for label in part.index]
         ax.plot(part["value"], heights, color=style.PUBLISHED, linewidth=1.1, zorder=1)
         for height, (_, row) in zip(heights, part.iterrows(), strict=True):
-            _mean(ax, row, height)
+            _mean(ax, row, height, hollow=_is_hollow(row.name, labels))
         if {labels[0], labels[-1]} <= set(part.index) and len(labels) > 1:
             _difference(ax, part["value"], labels, position, digits)
     ax.set_yticks(range(len(tasks)), tasks)
@@ -91,14 +91,21 @@ def uplift_plot(
     return figure
 
 
-def _mean(ax: Axes, row: pd.Series, height: float) -> None:
+def _is_hollow(label: str, labels: Sequence[str]) -> bool:
+    """Whether a label is where the comparison starts: a hollow dot, also where colors are equal."""
+    return len(labels) > 1 and label == labels[0]
+
+
+def _mean(ax: Axes, row: pd.Series, height: float, *, hollow: bool) -> None:
     shade = style.color(row["method"])
     if pd.notna(row["sd"]):
         (bar,) = ax.plot([row["value"] - row["sd"], row["value"] + row["sd"]], [height] * 2,
                          color=shade, linewidth=2)  # fmt: skip
         style.tag(bar, "interval")
-    (dot,) = ax.plot([row["value"]], [height], "o", color=shade, markersize=7.5, zorder=3,
-                     markeredgecolor="white")  # fmt: skip
+    (dot,) = ax.plot([row["value"]], [height], "o", markersize=7.5, zorder=3,
+                     markerfacecolor="white" if hollow else shade,
+                     markeredgecolor=shade if hollow else "white",
+                     markeredgewidth=1.8 if hollow else 1.0)  # fmt: skip
     style.tag(dot, "mean")
     if pd.notna(row["published"]):
         style.published_marker(ax, float(row["published"]), height, comparable=row["comparable"])
@@ -118,7 +125,8 @@ def _legend(
     rows: pd.DataFrame, labels: Sequence[str], published: str
 ) -> tuple[list[Line2D], list[str]]:
     methods = rows.drop_duplicates("label").set_index("label")["method"]
-    handles = [Line2D([], [], marker="o", markersize=7.5, linewidth=2,
+    handles = [Line2D([], [], marker="o", markersize=7.5, linewidth=2, markeredgewidth=1.8,
+                      markerfacecolor="white" if _is_hollow(label, labels) else None,
                       color=style.color(methods[label])) for label in labels]  # fmt: skip
     words = [f"{label}, one SD" if rows["sd"].notna().any() else label for label in labels]
     printed = rows[rows["published"].notna()]

@@ -31,7 +31,7 @@ def _study(method, losses, states=None, **importances):
 def studies():
     return [
         _study("healnet", [1.0, 0.8, 9.0], ["COMPLETE", "COMPLETE", "PRUNED"], l1=0.9, depth=0.1),
-        _study("mcat", [1.0, 1.2, 1.1], l1=0.5, dropout=0.5),
+        _study("mcat", [2.0, 2.4, 2.2], l1=0.5, dropout=0.5),
     ]
 
 

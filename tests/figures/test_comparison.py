@@ -24,7 +24,8 @@ def test_dots_whiskers_and_gains(means, found):
     figure = uplift_plot(means)
     dots = found(figure, "mean")
     assert [dot.get_xdata()[0] for dot in dots] == [0.60, 0.64, 0.58, 0.55]
-    assert dots[1].get_color() == style.color("lego_merge")
+    assert dots[1].get_markerfacecolor() == style.color("lego_merge")
+    assert dots[0].get_markerfacecolor() == "white"
     whiskers = [list(bar.get_xdata()) for bar in found(figure, "interval")]
     np.testing.assert_allclose(whiskers, [[0.57, 0.63], [0.62, 0.66], [0.54, 0.56]])
     assert [text.get_text() for text in found(figure, "gain")] == ["+0.040", "-0.030"]
