@@ -92,15 +92,23 @@ def benchmark_records(results: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _weight(record: dict[str, Any]) -> tuple[bool, int, str]:
+def _weight(record: dict[str, Any]) -> tuple[bool, int, int, str]:
+    """Which run of a cohort counts: searched values, repeats, methods, and the latest."""
     values = record["parameters"]
-    return values["hyperparameters"] == "tuned", values["repeats"], record["finished"]
+    tuned = values["hyperparameters"] == "tuned"
+    return tuned, values["repeats"], len(record["outcomes"]), record["finished"]
 
 
 def _task(record: dict[str, Any], metrics: pd.DataFrame) -> Task:
     facts = record["data"]
+    part = metrics[metrics["run_id"] == record["run_id"]]
+    if part.empty:
+        raise RunError(
+            f"main table: expected rows of {record['run_id']} in metrics.csv, found none; renew it "
+            "with: mmlego results collect"
+        )
     rows = standing_rows(
-        metrics[metrics["run_id"] == record["run_id"]],
+        part,
         metric=facts["metric"],
         tables=facts["tables"],
     )

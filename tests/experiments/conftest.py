@@ -300,6 +300,7 @@ class Results:
             "run_id": run_id,
             "notebook": "benchmark",
             "finished": "2026-01-01",
+            "outcomes": [{}] * len(values),
             "parameters": {
                 "grid": grid,
                 "split_unit": unit,

@@ -158,3 +158,11 @@ def test_scope_says_what_each_task_rests_on(tasks):
     assert lines[0].startswith("* `one`: 5 repeats by patient, 70 training and 15 test samples")
     assert "capped from 500" in next(line for line in lines if "`three`" in line)
     assert all("hyper-parameters tuned, grid `paper`" in line for line in lines)
+
+
+def test_of_two_runs_alike_the_one_with_more_methods_counts(results, noise):
+    many = {MERGED: 0.7 + noise, FUSED: 0.6 + noise}
+    results.benchmark({MERGED: 0.5 + noise}, grid="small")
+    results.benchmark(many, grid="full")
+    (task,) = load_tasks(results.folder)
+    assert task.parameters["grid"] == "full"
