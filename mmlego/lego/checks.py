@@ -30,7 +30,7 @@ def shape_of(x: object) -> str:
 def finite(x: Tensor, what: str) -> None:
     """Raise ShapeError if a floating tensor holds NaN or infinity (one pass, no copy)."""
     if x.numel() and (x.is_floating_point() or x.is_complex()):
-        parts = torch.view_as_real(x) if x.is_complex() else x
+        parts = torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
         low, high = torch.aminmax(parts.detach())
         if not bool(torch.isfinite(low) & torch.isfinite(high)):
             raise ShapeError(

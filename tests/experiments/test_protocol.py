@@ -13,28 +13,40 @@ MERGED = ("lego_merge", "tables joined", ALL)
 
 
 @pytest.fixture
-def splits(results, noise):
+def long(noise):
+    """Seven repeats, the last two far better."""
+    return np.concatenate([noise, [0.2, 0.2]])
+
+
+@pytest.fixture
+def splits(results, noise, long):
     """The SNN under both kinds of splits, seven repeats by patient; the block under one."""
-    long = np.concatenate([noise, [0.2, 0.2]])
     results.benchmark({SNN: 0.6 + long, BLOCK: 0.7 + long, ("snn", "", "clin"): 0.1 + long}, "one")
     results.benchmark({SNN: 0.65 + noise, MERGED: 0.9 + noise}, "one", unit="row")
     results.benchmark({SNN: 0.9 + noise}, "one", unit="row", grid="b", tuned=False)
     return protocol.split_table(results.folder)
 
 
-def test_models_that_ran_under_both_kinds_of_splits(splits, noise):
+def test_models_that_ran_under_both_kinds_of_splits(splits, noise, long):
     assert set(zip(splits["cohort"], splits["method"], strict=True)) == {("one", "snn")}
     found = splits.set_index("unit")
-    assert found.loc["patient", "mean"] == pytest.approx(0.6 + noise.mean())
+    assert found.loc["patient", "mean"] == pytest.approx(0.6 + long.mean())
+    assert found.loc["patient", "mean_first"] == pytest.approx(0.6 + noise.mean())
     assert found.loc["row", "mean"] == pytest.approx(0.65 + noise.mean())
-    assert found["n"].tolist() == [5, 5], "the first five repeats of both"
-    assert found["sd"].to_numpy() == pytest.approx(np.std(noise, ddof=1))
+    assert found["n"].to_dict() == {"patient": 7, "row": 5}, "all repeats of each"
+    assert found["sd"].to_dict() == pytest.approx(
+        {"patient": np.std(long, ddof=1), "row": np.std(noise, ddof=1)}
+    )
 
 
-def test_text_and_figure_of_splits(splits):
+def test_text_and_figure_of_splits(splits, noise, long):
     text = protocol.split_text(splits)
-    assert "Over 1 pair of model and cohort, splits by row give +0.050 on average" in text
-    assert "1 are higher by row" in text
+    change = 0.05 + noise.mean() - long.mean()
+    assert f"splits by row give {change:+.3f} on average" in text
+    assert f"{int(change > 0)} are higher by row" in text
+    assert f"one {change:+.3f} (7 repeats by patient, 5 by row)" in text
+    assert "with the first five repeats by patient alone the average would be +0.050" in text
+    assert f"on one it would be +0.050 instead of {change:+.3f}" in text
     assert protocol.split_figure(splits) is not None
 
 
