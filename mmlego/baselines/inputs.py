@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmlego.encoders.checks import as_bag, check_sizes, check_table
+from mmlego.encoders.checks import as_bag, check_image, check_sizes, check_table
 from mmlego.encoders.presence import check_batch
 from mmlego.errors import ModalityError, ShapeError
 from mmlego.lego import checks
@@ -23,10 +23,11 @@ class Part:
     """One modality of a batch.
 
     Attributes:
-        values: (b, c) of tables, (b, n, c) of bags and series; finite, zeros stand for whatever was
-            absent or padding. None if no sample has the modality.
+        values: (b, c) of tables, (b, n, c) of bags and series, (b, ch, h, w) of images; finite,
+            zeros stand for whatever was absent or padding. None if no sample has the modality.
         here: (b,) bool, True = the sample has the modality.
-        mask: (b, n) bool, True = a valid instance, at least one where ``here``; None for tables.
+        mask: (b, n) bool, True = a valid instance, at least one where ``here``; None for tables
+            and images.
     """
 
     values: Tensor | None
@@ -51,9 +52,18 @@ def spread(rows: Tensor, here: Tensor, fill: Tensor) -> Tensor:
 
 
 def check_kinds(
-    owner: str, widths: Mapping[str, int], kinds: Mapping[str, str] | None
+    owner: str,
+    widths: Mapping[str, int],
+    kinds: Mapping[str, str] | None,
+    allowed: Sequence[str] = KINDS,
 ) -> dict[str, str]:
     """Return the kind of every modality, in the order of ``widths``; None makes all of them tables.
+
+    Args:
+        owner: What to call the model in an error.
+        widths: Number of features by modality; of channels for images.
+        kinds: Kind by modality.
+        allowed: The kinds that the owner takes: ``KINDS``, or these and ``image``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -67,7 +77,7 @@ def check_kinds(
     if kinds is None:
         return dict.fromkeys(widths, "tabular")
     for name in widths:
-        choose(f"{owner}: kinds['{name}']", kinds.get(name), KINDS)
+        choose(f"{owner}: kinds['{name}']", kinds.get(name), allowed)
     return {name: kinds[name] for name in widths}
 
 
@@ -85,9 +95,10 @@ def read_batch(
 
     Args:
         owner: What to call the model in an error.
-        widths: Number of features by modality.
+        widths: Number of features by modality; of channels for images.
         kinds: Kind by modality.
-        inputs: Values by modality, (b, c) or (b, n, c); one left out is absent for all samples.
+        inputs: Values by modality, (b, c), (b, n, c) or (b, ch, h, w); one left out is absent for
+            all samples.
         present: (b,) bool by modality; None = every sample has everything that was passed.
         masks: (b, n) bool by modality, True = a valid instance.
 
@@ -100,7 +111,7 @@ def read_batch(
     flags = check_batch(owner, tuple(widths), inputs, present)
     parts = {}
     for name, here in flags.items():
-        read = _table if kinds[name] == "tabular" else _bag
+        read = _READERS[kinds[name]]
         parts[name] = (
             read(f"modality '{name}'", widths[name], inputs[name], here, masks.get(name))
             if name in inputs
@@ -113,9 +124,19 @@ def read_batch(
 
 def _table(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     check_table(owner, x, width)
-    if mask is not None:
-        raise ShapeError(f"{owner}: expected no mask of a table, got one; drop it")
+    _check_no_mask(owner, "a table", mask)
     return _part(owner, x, here, None)
+
+
+def _image(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
+    check_image(owner, x, width, min_side=1)
+    _check_no_mask(owner, "an image", mask)
+    return _part(owner, x, here, None)
+
+
+def _check_no_mask(owner: str, what: str, mask: Tensor | None) -> None:
+    if mask is not None:
+        raise ShapeError(f"{owner}: expected no mask of {what}, got one; drop it")
 
 
 def _bag(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
@@ -135,6 +156,10 @@ def _part(owner: str, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     if not bool(here.any()):
         return Part(None, here)
     # A weight of 0 does not silence NaN or infinity in padding and absent rows.
-    values = x.masked_fill(~(here if mask is None else mask)[..., None], 0.0)
+    kept = here if mask is None else mask
+    values = x.masked_fill(~kept[(...,) + (None,) * (x.ndim - kept.ndim)], 0.0)
     checks.finite(values, owner)
     return Part(values, here, mask)
+
+
+_READERS = {"tabular": _table, "bag": _bag, "series": _bag, "image": _image}

@@ -14,8 +14,18 @@ ORDER = (
     "disjoint_training",
     "block_ablations",
     "weight_merging",
+    "mm_dynamics",
+    "tcp_confidence",
+    "image_dynamics",
     "tuning",
 )
+UNITS = {
+    "patient": "",
+    "row": ", splits by row",
+    "official": ", official split",
+    "official_full": ", official split, no validation part",
+    "donor": ", one donor held out",
+}
 TITLES = {
     "benchmark": "Every method",
     "unimodal": "One modality at a time",
@@ -25,6 +35,9 @@ TITLES = {
     "disjoint_training": "Training on different patients",
     "block_ablations": "Taking the block apart",
     "weight_merging": "Merging weights instead",
+    "mm_dynamics": "MM dynamics and its ablations",
+    "tcp_confidence": "What predicted confidence is worth",
+    "image_dynamics": "MM dynamics with images",
     "tuning": "Searching hyper-parameters",
     "table1": "The main table",
     "protocol_worth": "What the protocol is worth",
@@ -45,7 +58,7 @@ class Page:
         grid: Name of the grid; empty for a page that belongs to none.
         cohort: Name of the cohort; empty for a page that belongs to none.
         notebook: Name of the notebook.
-        unit: ``patient`` or ``row``.
+        unit: What splits divide, or whose they are; see ``UNITS``.
     """
 
     path: Path
@@ -60,7 +73,7 @@ class Page:
         name = TITLES.get(self.notebook, self.notebook)
         if not self.cohort:
             return name
-        return f"{name} ({self.grid} grid{', splits by row' if self.unit == 'row' else ''})"
+        return f"{name} ({self.grid} grid{UNITS.get(self.unit, '')})"
 
 
 def executed_pages(root: Path) -> list[Page]:

@@ -11,6 +11,7 @@ from mmlego.data.catalog import card_path, is_path, load_card
 from mmlego.data.cohort import Cohort
 from mmlego.data.load import load_cohort
 from mmlego.data.locate import Files
+from mmlego.data.splits import make_splits
 from mmlego.data.target import SurvivalTarget
 from mmlego.errors import DataError, DownloadError
 
@@ -38,7 +39,8 @@ def state(files: Files) -> str:
 def check(name: str | Path, data_dir: str | Path | None = None) -> list[str]:
     """Check files, checksums, loading and counts of a data set; returns one line per passed check.
 
-    Every unit of the card is loaded with all its modalities; nothing is downloaded.
+    Every unit of the card is loaded with all its modalities and divided once; nothing is
+    downloaded.
 
     Raises:
         DataError: At the first check that fails; the message says what differs.
@@ -57,6 +59,7 @@ def check(name: str | Path, data_dir: str | Path | None = None) -> list[str]:
     everything = tuple(files.card.modalities)
     for unit in files.card.split_units:
         cohort = load_cohort(name, unit=unit, modalities=everything, data_dir=data_dir)
+        make_splits(cohort, repeats=1, unit=unit)
         _check_counts(files.card, cohort)
         lines.append(f"loads by {unit}: {cohort.describe()}")
     return lines
@@ -86,6 +89,9 @@ def _check_counts(card: Card, cohort: Cohort) -> None:
         }
         wanted |= {key: getattr(expected, key) for key in outcome}
         wanted |= {f"present.{m}": n for m, n in expected.present.items()}
+    if expected.division:
+        found["division"] = cohort.describe().get("division")
+        wanted["division"] = expected.division
     found |= {f"features.{m}": cohort.modalities[m].width for m in expected.features}
     wanted |= {f"features.{m}": n for m, n in expected.features.items()}
     for key, value in wanted.items():

@@ -13,7 +13,8 @@ from mmlego.data.card_errors import card_error
 from mmlego.errors import CardError
 
 Kind = Literal["tabular", "bag", "series", "image"]
-Scaling = Literal["standard", "signed_log", "quantile", "none"]
+Scaling = Literal["standard", "signed_log", "quantile", "minmax", "none"]
+SplitUnit = Literal["patient", "row", "official", "official_full", "donor"]
 
 
 class _Strict(BaseModel):
@@ -35,7 +36,8 @@ class SourceFile(_Strict):
     ``path`` is relative to the data root (for a card of one's own: to the folder of the card). A
     file without ``url`` must be obtained by hand, and ``obtain`` says how. A gzip file of equal
     content can differ in its bytes, so ``content_sha256``, the checksum of what is inside, is
-    accepted as well.
+    accepted as well. A packed copy ``<path>.gz`` serves in place of a file that is named unpacked.
+    With ``folder``, ``path`` is a folder of many files, or a tar archive ``<path>.tar`` of it.
     """
 
     path: str | None = None
@@ -44,6 +46,7 @@ class SourceFile(_Strict):
     content_sha256: str | None = None
     bytes: int | None = Field(default=None, ge=1)
     embedded: bool = False
+    folder: bool = False
     gated: bool = False
     obtain: str | None = None
 
@@ -65,6 +68,10 @@ class SourceFile(_Strict):
         if self.url is not None and self.sha256 is None:
             raise ValueError(
                 "expected 'sha256' beside 'url', got none; add the checksum of the file"
+            )
+        if self.folder and (self.url or self.sha256 or self.content_sha256):
+            raise ValueError(
+                "expected no url and no checksum beside 'folder: true', got one; remove it"
             )
         if self.gated and self.obtain is None:
             raise ValueError(
@@ -144,6 +151,7 @@ class Expected(_Strict):
     events: int | None = None
     classes: list[int] | None = None
     present: dict[str, int] = Field(default_factory=dict)
+    division: dict[str, int] = Field(default_factory=dict)
     features: dict[str, int] = Field(default_factory=dict)
 
 
@@ -163,9 +171,7 @@ class Card(_Strict):
     id: str
     group: str | None = None
     target: TargetCard
-    split_units: list[Literal["patient", "row"]] = Field(
-        default_factory=lambda: ["patient"], min_length=1
-    )
+    split_units: list[SplitUnit] = Field(default_factory=lambda: ["patient"], min_length=1)
     published: Published | None = None
     expected: Expected | None = None
     notes: list[str] = Field(default_factory=list)

@@ -32,6 +32,9 @@ class Cohort:
         unit: What one sample is: "patient", or "row" (for instance one slide of a patient).
         capped_from: Number of samples before a cap was applied; None without a cap.
         card: The card that the cohort was loaded from; None for one built by hand.
+        division: (n,) str, how the publisher divides the samples: "train" or "test", or the donor
+            or batch of each; None where nothing is published. Splits by "official",
+            "official_full" and "donor" follow it.
 
     Raises:
         DataError: If lengths differ, ids repeat, or nothing is left.
@@ -47,12 +50,15 @@ class Cohort:
     unit: str = "patient"
     capped_from: int | None = None
     card: Card | None = None
+    division: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Bring ids and groups to strings and check that everything has one length."""
         object.__setattr__(self, "ids", np.asarray(self.ids).astype(str))
         object.__setattr__(self, "groups", np.asarray(self.groups).astype(str))
         object.__setattr__(self, "modalities", dict(self.modalities))
+        if self.division is not None:
+            object.__setattr__(self, "division", np.asarray(self.division).astype(str))
         self._check_lengths()
         self._check_ids()
         if self.task != self.target.task:
@@ -87,6 +93,7 @@ class Cohort:
             groups=self.groups[index],
             modalities={name: m.take(index) for name, m in self.modalities.items()},
             target=self.target.take(index),
+            division=None if self.division is None else self.division[index],
         )
 
     def select(self, names: Sequence[str]) -> Cohort:
@@ -115,9 +122,9 @@ class Cohort:
         return self
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 hex digest of ids, groups, target and all values."""
+        """Return a SHA-256 hex digest of ids, groups, division, target and all values."""
         digest = hashlib.sha256()
-        for part in (self.ids, self.groups):
+        for part in (self.ids, self.groups, () if self.division is None else self.division):
             digest.update("\x1f".join(part).encode())
         for array in _target_arrays(self.target):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -166,10 +173,15 @@ class Cohort:
         else:
             counts = np.bincount(self.target.label, minlength=len(self.target.classes))
             facts["classes"] = dict(zip(self.target.classes, counts.tolist(), strict=True))
+        if self.division is not None:
+            names, sizes = np.unique(self.division, return_counts=True)
+            facts["division"] = dict(zip(names.tolist(), sizes.tolist(), strict=True))
         return facts
 
     def _check_lengths(self) -> None:
         lengths = {"ids": len(self.ids), "groups": len(self.groups), "target": len(self.target)}
+        if self.division is not None:
+            lengths["division"] = len(self.division)
         lengths |= {f"modality '{name}'": len(m) for name, m in self.modalities.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name}: {n}" for name, n in lengths.items())

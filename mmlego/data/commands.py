@@ -17,7 +17,7 @@ from mmlego.data.card import Card
 from mmlego.data.catalog import card_dirs, list_cards, load_card
 from mmlego.data.load import load_cohort
 from mmlego.data.locate import Files, cache_dir
-from mmlego.data.splits import make_splits, save_splits
+from mmlego.data.splits import FIXED_UNIT, make_splits, save_splits, usual_repeats
 from mmlego.errors import CardError, DataError, MMLegoError
 
 app = typer.Typer(
@@ -26,7 +26,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="Name of a data set, or the path of a YAML card.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data root to look in first.")]
-_SMALL = 2000  # samples; up to here 25 repeats are written, above 5
 
 
 @contextmanager
@@ -155,8 +154,11 @@ def splits(
     with _one_line_errors():
         folder = out or card_dirs()[-1] / "splits"
         for unit in load_card(name).split_units:
+            if unit == FIXED_UNIT:
+                continue
             cohort = load_cohort(name, unit=unit, data_dir=data_dir)
-            number = repeats or (25 if unit == "patient" and cohort.n <= _SMALL else 5)
+            usual = usual_repeats(cohort, unit)
+            number = usual if unit == "donor" else repeats or usual
             path = save_splits(cohort, make_splits(cohort, repeats=number, unit=unit), folder)
             typer.echo(f"wrote {path}: {number} repeats of {cohort.n} samples")
 

@@ -57,9 +57,16 @@ def download(source: SourceFile, cache: Path, *, downloader: Downloader | None =
 def verify(path: Path, source: SourceFile) -> Path:
     """Return the path if the file, or what it holds unpacked, has the checksum of the card.
 
+    A packed copy of a file that the card names unpacked counts by what it holds; a folder has no
+    checksum.
+
     Raises:
         DownloadError: If it is truncated or altered.
     """
+    if source.folder:
+        return path
+    if path.name == f"{Path(source.path).name}.gz":
+        return _verify_packed(path, source)
     same_bytes = source.sha256 is not None and sha256(path) == source.sha256
     if same_bytes or (
         source.content_sha256 is not None and _content_sha256(path) == source.content_sha256
@@ -76,6 +83,16 @@ def verify(path: Path, source: SourceFile) -> Path:
         raise DownloadError(
             f"'{path}': expected SHA-256 {source.sha256}, got {sha256(path)} (the file is "
             "altered); delete it and fetch it again"
+        )
+    return path
+
+
+def _verify_packed(path: Path, source: SourceFile) -> Path:
+    found = _content_sha256(path)
+    if found is None or source.sha256 not in (None, found):
+        raise DownloadError(
+            f"'{path}': expected the packed content of '{source.path}', got a damaged file or "
+            "other content; delete it and fetch it again"
         )
     return path
 

@@ -12,7 +12,7 @@ from mmlego.data.cohort import Cohort
 from mmlego.data.modality import Modality
 from mmlego.data.samples import Samples, Values
 from mmlego.data.scaling import Scaler, fit_scaler
-from mmlego.data.splits import Split
+from mmlego.data.splits import FIXED_UNIT, Split, shares_patients
 from mmlego.data.target import SurvivalTarget, Target
 from mmlego.errors import DataError
 
@@ -25,9 +25,9 @@ class Fold:
         cohort: Name of the cohort.
         task: "survival" or "classification".
         repeat: Number of the repeat.
-        unit: "patient" or "row".
+        unit: What the split follows; see ``mmlego.data.splits``.
         train: The training part.
-        val: The validation part.
+        val: The validation part; without samples for unit "official_full".
         test: The test part.
         names: Names of the modalities.
         kinds: Kind by modality.
@@ -39,6 +39,7 @@ class Fold:
         features: Feature names by modality.
         scalers: The fitted scaler by modality.
         joined: For a modality made of others, the names of these.
+        held_out: Name of the donor that is the test part, if the split is by donor.
     """
 
     cohort: str
@@ -58,6 +59,7 @@ class Fold:
     features: dict[str, tuple[str, ...]] = field(default_factory=dict)
     scalers: dict[str, Scaler] = field(default_factory=dict)
     joined: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held_out: str | None = None
 
     def parts(self) -> dict[str, Samples]:
         """Return the samples by part: train, val, test."""
@@ -77,8 +79,9 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
         n_bins: Number of time bins; ignored for classification.
 
     Raises:
-        DataError: If the parts overlap, are empty or leave the cohort, no event or only one class
-            is in the training part, the time bins collapse, or no training sample has a modality.
+        DataError: If the parts overlap, are empty (validation may be, for unit "official_full") or
+            leave the cohort, no event or only one class is in the training part, the time bins
+            collapse, or no training sample has a modality.
     """
     _check_split(cohort, split)
     train = cohort.subset(split.train)
@@ -87,7 +90,9 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
     parts = {
         part: _as_samples(cohort.subset(index), scalers, edges)
         for part, index in split.parts().items()
+        if len(index)
     }
+    parts.setdefault("val", parts["train"].subset([]))
     survival = isinstance(cohort.target, SurvivalTarget)
     return Fold(
         cohort=cohort.name,
@@ -103,6 +108,7 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
         time_unit=cohort.target.unit if survival else None,
         features={name: m.features for name, m in cohort.modalities.items()},
         scalers=scalers,
+        held_out=split.held_out,
         **parts,
     )
 
@@ -110,7 +116,7 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
 def _check_split(cohort: Cohort, split: Split) -> None:
     where = f"fold {split.repeat} of '{cohort.name}'"
     for part, index in split.parts().items():
-        if len(index) == 0:
+        if len(index) == 0 and not (part == "val" and split.unit == FIXED_UNIT):
             raise DataError(
                 f"{where}: expected samples in every part, got none in '{part}'; use more samples"
             )
@@ -125,15 +131,10 @@ def _check_split(cohort: Cohort, split: Split) -> None:
         raise DataError(
             f"{where}: expected every row in one part, got rows in two; make the split anew"
         )
-    if split.unit == "patient" and _shares_patients(cohort, split):
+    if split.unit != "row" and shares_patients(cohort, split):
         raise DataError(
             f"{where}: expected every patient in one part, got patients in two; make the split anew"
         )
-
-
-def _shares_patients(cohort: Cohort, split: Split) -> bool:
-    patients = [set(cohort.groups[index]) for index in split.parts().values()]
-    return len(set().union(*patients)) < sum(len(p) for p in patients)
 
 
 def _fit_target(train: Cohort, n_bins: int) -> np.ndarray | None:

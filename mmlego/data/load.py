@@ -39,8 +39,8 @@ def load_cohort(
         name: Name of a shipped card, or the path of a YAML card.
         modalities: Modalities to load; None loads those that the card marks as default. Samples
             that have none of them stay, so that splits do not depend on the selection.
-        unit: "patient" (one sample per patient), or "row" (one per published row) where the card
-            offers it.
+        unit: How the cohort will be divided, where the card offers it. With "row", there is one
+            sample per published row; with any other, one per patient.
         max_samples: Keep at most this many samples, drawn by patient and stratified; None keeps
             all.
         data_dir: Data root to look in first.
@@ -64,7 +64,8 @@ def load_cohort(
     wanted = chosen or card.default_modalities
     load = find_source(card)
     given = _check_options(card, load, options, seed)
-    cohort = load(Request(card=card, files=files, unit=unit, modalities=wanted), **given)
+    sample = "row" if unit == "row" else "patient"
+    cohort = load(Request(card=card, files=files, unit=sample, modalities=wanted), **given)
     if set(card.default_modalities) <= set(wanted):
         cohort.require_some_modality()
     return cohort if max_samples is None else cap(cohort, max_samples, seed=seed)

@@ -11,6 +11,9 @@ from mmlego.data.fetch import download, verify
 from mmlego.errors import DataError, DownloadError
 
 
+_PACKED = {False: ".gz", True: ".tar"}  # ending of a packed copy, by whether it is a folder
+
+
 def cache_dir() -> Path:
     """Return the folder for downloads and prepared arrays, which need not exist.
 
@@ -56,13 +59,20 @@ class Files:
     downloader: object = field(default=None, repr=False)
 
     def find(self, key: str) -> Path | None:
-        """Return where the file is on this machine, unchecked, or None."""
+        """Return where a file, folder, or packed copy of it is on this machine, unchecked.
+
+        A file may be packed as ``<path>.gz`` and a folder as ``<path>.tar``. None means that it is
+        not here.
+        """
         source = self._source(key)
         if source.embedded:
             return None
         for root in data_roots(self.data_dir, self.card_folder):
-            if (root / source.path).is_file():
-                return root / source.path
+            plain, packed = root / source.path, root / f"{source.path}{_PACKED[source.folder]}"
+            if plain.is_dir() if source.folder else plain.is_file():
+                return plain
+            if packed.is_file():
+                return packed
         return None
 
     def path(self, key: str) -> Path:

@@ -11,7 +11,7 @@ from mmlego.data.suggest import did_you_mean
 from mmlego.errors import DataError
 
 KINDS = ("tabular", "bag", "series", "image")
-SCALINGS = ("standard", "signed_log", "quantile", "none")
+SCALINGS = ("standard", "signed_log", "quantile", "minmax", "none")
 _AXES = {"tabular": ("n", "c"), "series": ("n", "t", "c"), "image": ("n", "ch", "h", "w")}
 
 
@@ -30,7 +30,7 @@ class Modality:
         values: float32, as the kind says.
         present: (n,) bool, True = the sample has this modality.
         features: c feature names (channels for images).
-        scaling: How a fold scales the features: "standard", "signed_log", "quantile" or "none".
+        scaling: How a fold scales the features: one of ``SCALINGS``.
 
     Raises:
         DataError: If shapes, lengths, names or values do not fit.

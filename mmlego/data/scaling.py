@@ -11,6 +11,7 @@ from mmlego.errors import DataError
 
 CLIP = 10.0  # standard deviations; some expression values lie hundreds away
 N_QUANTILES = 101
+MINMAX_OFFSET = 1e-10  # added to the range, as in the published code of multimodal dynamics
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,20 +21,24 @@ class Scaler:
     The steps are: an optional transform (``signed_log`` or ``quantile``), imputation of NaN with
     the training mean, division by the training standard deviation, clipping to +-10. A feature that
     is constant in the training part carries no information there and becomes 0 in every part. With
+    ``minmax``, the training minimum is subtracted and the rest divided by the training range
+    (+ 1e-10), without clipping, so training values lie in [0, 1] and others may leave it. With
     ``none``, only NaN is replaced.
 
     Attributes:
-        scaling: "standard", "signed_log", "quantile" or "none".
+        scaling: "standard", "signed_log", "quantile", "minmax" or "none".
         mean: (c,) float64, training mean after the transform.
         std: (c,) float64, training standard deviation after the transform; 0 marks a constant
             feature.
         quantiles: (101, c) float64 for ``quantile``, otherwise None.
+        limits: (2, c) float64, training minimum and maximum for ``minmax``, otherwise None.
     """
 
     scaling: str
     mean: np.ndarray
     std: np.ndarray
     quantiles: np.ndarray | None = None
+    limits: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Scale values (..., c), NaN allowed; returns finite float32 of the same shape."""
@@ -42,9 +47,14 @@ class Scaler:
         if self.scaling == "none":
             return x.astype(np.float32)
         constant = self.std == 0
-        x = (x - self.mean) / np.where(constant, 1.0, self.std)
+        if self.limits is not None:
+            low, high = self.limits
+            x = (x - low) / (high - low + MINMAX_OFFSET)
+        else:
+            x = (x - self.mean) / np.where(constant, 1.0, self.std)
+            x = np.clip(x, -CLIP, CLIP)
         x[..., constant] = 0.0
-        return np.clip(x, -CLIP, CLIP).astype(np.float32)
+        return x.astype(np.float32)
 
 
 def fit_scaler(modality: Modality) -> Scaler:
@@ -68,7 +78,8 @@ def fit_scaler(modality: Modality) -> Scaler:
     std = np.sqrt((np.where(known, x - mean, 0.0) ** 2).sum(axis=0) / count)
     # rounding leaves a tiny spread in constant columns; below this it is not information
     std[std <= 1e-8 * np.maximum(1.0, np.abs(mean))] = 0.0
-    return Scaler(scaling=modality.scaling, mean=mean, std=std, quantiles=quantiles)
+    limits = _fit_limits(rows) if modality.scaling == "minmax" else None
+    return Scaler(scaling=modality.scaling, mean=mean, std=std, quantiles=quantiles, limits=limits)
 
 
 def _transform(x: np.ndarray, scaling: str, quantiles: np.ndarray | None) -> np.ndarray:
@@ -77,6 +88,14 @@ def _transform(x: np.ndarray, scaling: str, quantiles: np.ndarray | None) -> np.
     if scaling == "quantile":
         return _to_normal_scores(x, quantiles)
     return x
+
+
+def _fit_limits(rows: np.ndarray) -> np.ndarray:
+    """Return minimum and maximum (2, c) of the known values; 0 and 0 where none is known."""
+    known = ~np.isnan(rows)
+    low = np.where(known, rows, np.inf).min(axis=0)
+    high = np.where(known, rows, -np.inf).max(axis=0)
+    return np.where(known.any(axis=0), np.stack([low, high]), 0.0)
 
 
 def _fit_quantiles(rows: np.ndarray) -> np.ndarray:

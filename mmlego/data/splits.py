@@ -1,4 +1,4 @@
-"""Repeated random sub-sampling into training, test and validation parts, by patient or by row.
+"""Repeated divisions into training, test and validation parts, at random or as published.
 
 Splits are committed as CSV, so that everybody compares methods on the same patients.
 """
@@ -16,12 +16,22 @@ import torch
 
 from mmlego.data.catalog import card_dirs
 from mmlego.data.cohort import Cohort
+from mmlego.data.divisions import (
+    Parts,
+    donor_of,
+    donor_parts,
+    donors,
+    official_full_parts,
+    official_parts,
+)
 from mmlego.data.strata import group_strata, stratified_order
 from mmlego.errors import DataError
 
 FRACTIONS = (0.70, 0.15, 0.15)  # train, test, validation
-UNITS = ("patient", "row")
-_GZIP_FROM_ROWS = 2000
+UNITS = ("patient", "row", "official", "official_full", "donor")
+FIXED_UNIT = "official_full"  # nothing is drawn: no validation part, and nothing to commit
+_GZIP_FROM_ROWS = 2000  # samples; up to here 25 repeats are usual, above 5
+_ENDINGS = {"patient": "", "row": ".rows", "donor": ".donors"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +40,12 @@ class Split:
 
     Attributes:
         repeat: Number of the repeat, from 1; also its random seed.
-        unit: "patient" (no patient in two parts) or "row" (the rule of the published code).
+        unit: One of ``UNITS``; all but "row" keep the samples of a patient in one part.
         train: Positions of the training part, int64.
-        val: Positions of the validation part, int64.
+        val: Positions of the validation part, int64; empty for "official_full".
         test: Positions of the test part, int64.
         source: "computed", or the file that the split was read from.
+        held_out: Name of the donor that is the test part, for "donor"; otherwise None.
     """
 
     repeat: int
@@ -43,6 +54,7 @@ class Split:
     val: np.ndarray
     test: np.ndarray
     source: str = "computed"
+    held_out: str | None = None
 
     def parts(self) -> dict[str, np.ndarray]:
         """Return the positions by part: train, val, test."""
@@ -67,21 +79,48 @@ def make_splits(
     order train, test, validation. Rows of one patient can then fall into different parts, which
     leaks.
 
+    "official": the publisher's test part in every repeat, and a stratified 15/85 of the official
+    training part, drawn with seed r, as validation. "official_full": the publisher's two parts and
+    no validation, so only for training without early stopping; all repeats are equal. "donor":
+    repeat r holds out the r-th donor (sorted by name) for test, and a stratified fifth of the
+    others, seed 42, is validation. These need a cohort with a ``division``.
+
     Args:
         cohort: The cohort to divide.
-        repeats: Number of splits, 1 or more.
-        unit: "patient" or "row".
+        repeats: Number of splits, 1 or more; by donor at most one per donor.
+        unit: One of ``UNITS``.
         fractions: Shares of train, test and validation; they sum to 1.
 
     Raises:
-        DataError: If an argument is out of range, or a part would be empty.
+        DataError: If an argument is out of range, a part would be empty, a patient would be in
+            two parts, or the cohort has no division that the unit needs.
 
     Source: Hemker et al. (2025), five repeated random sub-samplings 70/15/15. They divide slide
     rows; dividing patients, and stratifying, is our choice.
     """
     _check_arguments(cohort, repeats, unit, fractions)
-    draw = _patient_split if unit == "patient" else _row_split
-    return [_as_split(cohort, r, unit, draw(cohort, r, fractions)) for r in range(1, repeats + 1)]
+    return [
+        _as_split(cohort, r, unit, _parts(cohort, r, unit, fractions))
+        for r in range(1, repeats + 1)
+    ]
+
+
+def usual_repeats(cohort: Cohort, unit: str) -> int:
+    """Return how many repeats are committed: 25 for cohorts of moderate size, and 5 for others.
+
+    By row there are 5, by donor one per donor, and as published only 1.
+    """
+    if unit == FIXED_UNIT:
+        return 1
+    if unit == "donor":
+        return len(donors(cohort))
+    return 5 if unit == "row" or cohort.n > _GZIP_FROM_ROWS else 25
+
+
+def shares_patients(cohort: Cohort, split: Split) -> bool:
+    """Return whether a patient has samples in more than one part."""
+    patients = [set(cohort.groups[index]) for index in split.parts().values()]
+    return len(set().union(*patients)) < sum(len(p) for p in patients)
 
 
 def leak_rate(cohort: Cohort, split: Split) -> float:
@@ -99,7 +138,7 @@ def load_splits(
     Args:
         cohort: The cohort.
         repeats: Number of splits; those beyond the file are computed.
-        unit: "patient" or "row".
+        unit: One of ``UNITS``.
         folder: Folder of the split files; None looks into ``splits/`` beside the cards.
 
     Raises:
@@ -117,7 +156,10 @@ def load_splits(
 
 
 def save_splits(cohort: Cohort, splits: Sequence[Split], folder: str | Path) -> Path:
-    """Write splits as ``<folder>/<cohort>.csv`` (``.rows.csv`` by row, ``.gz`` for large cohorts).
+    """Write splits as ``<folder>/<cohort>.csv`` (``.gz`` for large cohorts).
+
+    The name ends in ``.rows.csv`` by row, ``.donors.csv`` by donor, ``.official.csv`` for the
+    publisher's test part.
 
     The first columns are id and group, then one column ``repeat_<r>`` of train, val or test per
     split. Equal content gives equal bytes.
@@ -159,16 +201,23 @@ def find_split_file(name: str, unit: str, folder: str | Path | None = None) -> P
     return None
 
 
-def _patient_split(
-    cohort: Cohort, repeat: int, fractions: tuple[float, ...]
-) -> tuple[np.ndarray, ...]:
+def _parts(cohort: Cohort, repeat: int, unit: str, fractions: tuple[float, float, float]) -> Parts:
+    if unit == "donor":
+        return donor_parts(cohort, repeat)
+    if unit == FIXED_UNIT:
+        return official_full_parts(cohort)
+    draw = {"patient": _patient_split, "row": _row_split, "official": official_parts}[unit]
+    return draw(cohort, repeat, fractions)
+
+
+def _patient_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) -> Parts:
     groups, codes = group_strata(cohort)
     order = stratified_order(codes, np.random.default_rng(repeat))
     parts = _cut(groups[order], fractions)
     return tuple(np.flatnonzero(np.isin(cohort.groups, part)) for part in parts)
 
 
-def _row_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+def _row_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) -> Parts:
     generator = torch.Generator().manual_seed(repeat)
     return _cut(torch.randperm(cohort.n, generator=generator).numpy(), fractions)
 
@@ -181,19 +230,27 @@ def _cut(items: np.ndarray, fractions: tuple[float, ...]) -> tuple[np.ndarray, .
 
 def _as_split(cohort: Cohort, repeat: int, unit: str, parts: tuple[np.ndarray, ...]) -> Split:
     train, test, val = (np.asarray(p, dtype=np.int64) for p in parts)
-    if min(len(train), len(test), len(val)) == 0:
+    if min(len(train), len(test)) == 0 or (len(val) == 0 and unit != FIXED_UNIT):
         raise DataError(
             f"split of '{cohort.name}': expected three non-empty parts, got train {len(train)}, "
             f"val {len(val)}, test "
             f"{len(test)}; use more samples or other fractions"
         )
-    return Split(repeat=repeat, unit=unit, train=train, val=val, test=test)
+    held_out = donor_of(cohort, repeat) if unit == "donor" else None
+    split = Split(repeat=repeat, unit=unit, train=train, val=val, test=test, held_out=held_out)
+    if unit != "row" and shares_patients(cohort, split):
+        raise DataError(
+            f"split of '{cohort.name}' by {unit}: expected every patient in one part of the "
+            "published division, got patients in two; use unit 'patient'"
+        )
+    return split
 
 
 def _check_arguments(cohort: Cohort, repeats: int, unit: str, fractions: tuple[float, ...]) -> None:
     if unit not in UNITS:
         raise DataError(
-            f"split of '{cohort.name}': expected unit 'patient' or 'row', got '{unit}'; choose one"
+            f"split of '{cohort.name}': expected unit to be one of {', '.join(UNITS)}, got "
+            f"'{unit}'; choose one"
         )
     if repeats < 1:
         raise DataError(
@@ -209,7 +266,7 @@ def _check_arguments(cohort: Cohort, repeats: int, unit: str, fractions: tuple[f
 
 
 def _stem(name: str, unit: str) -> str:
-    return name if unit == "patient" else f"{name}.rows"
+    return name + _ENDINGS.get(unit, f".{unit}")
 
 
 def _read(path: Path) -> pd.DataFrame:

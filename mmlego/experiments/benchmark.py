@@ -32,6 +32,7 @@ from mmlego.experiments.training import (
     Recipe,
     encoder_method,
     fit_settings,
+    objective_of,
     train_block,
     train_encoder,
     train_recipe,
@@ -55,7 +56,7 @@ def methods_for(fold: Fold, names: Sequence[str], wanted: Sequence[str] = ()) ->
     return [
         name
         for name, method in METHODS.items()
-        if (not wanted or name in wanted) and suits(method, fold, names)
+        if (name in wanted if wanted else not method.asked) and suits(method, fold, names)
     ]
 
 
@@ -67,6 +68,8 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     if method.modalities == "weights" or (method.modalities == "many" and len(names) < 2):
         return False
     if images and not method.images:
+        return False
+    if method.raw_images and any(fold.scalers[name].scaling != "none" for name in images):
         return False
     return {
         "": True,
@@ -119,7 +122,9 @@ def train_multimodal(
     return train_recipe(
         fold,
         recipe,
-        lambda: build(widths, fold.n_outputs, kinds=kinds, **recipe.options),
+        lambda: build(
+            widths, objective_of(fold, recipe.fit).n_outputs, kinds=kinds, **recipe.options
+        ),
         store,
         code=code_digest(_module_of(build)),
         log=log,

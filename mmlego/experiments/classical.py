@@ -181,6 +181,8 @@ def _classes(
     """The reference with the least log loss on the validation part, and its facts."""
     train, val = target["train"], target["val"]
     models = fit_classes(method, x["train"], train["label"], n_classes, seed=seed)
+    if len(models) == 1 and not len(val["label"]):
+        return models[0], {}
     losses = [_log_loss(val["label"], model.probability(x["val"])) for model in models]
     best = int(np.argmin(losses))
     return models[best], {"best_val_loss": losses[best]}

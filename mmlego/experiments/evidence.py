@@ -27,7 +27,7 @@ _OTHER_PAGES = (
     "weight_merging-",
 )
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
-GENERATED = ("synthetic", "example")
+GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
 BEST, ENSEMBLE = "best single block", "ensemble"
 # (method, variant) -> name of the row in the summary; these see every modality

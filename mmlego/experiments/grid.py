@@ -157,7 +157,7 @@ def grid_page(settings: RunSettings, results: Path) -> Path:
     name = settings.notebook
     if isinstance(settings, BlockSettings):
         folder = folder / settings.grid / settings.cohort_slug
-        name += "-row" if settings.split_unit == "row" else ""
+        name += "" if settings.split_unit == "patient" else f"-{settings.split_unit}"
     return folder / f"{name}.ipynb"
 
 

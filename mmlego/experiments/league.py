@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[Task]:
             "mmlego run --grid experiments/quick.yaml"
         )
     metrics = load_metrics(results)
-    return [_task(record, metrics) for _, record in sorted(chosen.items())]
+    return [
+        _task(record, _additions(record, found), metrics) for _, record in sorted(chosen.items())
+    ]
 
 
 def benchmark_records(results: Path) -> list[dict[str, Any]]:
@@ -92,14 +95,38 @@ def benchmark_records(results: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _weight(record: dict[str, Any]) -> tuple[bool, int, int, str]:
-    """Which run of a cohort counts: searched values, repeats, methods, and the latest."""
+def _weight(record: dict[str, Any]) -> tuple[bool, int, bool, int, str]:
+    """Which run of a cohort counts: searched values, repeats, all methods, most, the latest."""
     values = record["parameters"]
     tuned = values["hyperparameters"] == "tuned"
-    return tuned, values["repeats"], len(record["outcomes"]), record["finished"]
+    every = not values.get("methods")
+    return tuned, values["repeats"], every, len(record["outcomes"]), record["finished"]
 
 
-def _task(record: dict[str, Any], metrics: pd.DataFrame) -> Task:
+def _additions(record: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Later runs of single methods that differ from a run in methods and grid, and nothing else.
+
+    A method that came later joins the table without every other one being trained again.
+    """
+    same = [
+        other
+        for other in found
+        if other["run_id"] != record["run_id"]
+        and other["parameters"].get("methods")
+        and _conditions(other) == _conditions(record)
+        and other["data"].get("fingerprint") == record["data"].get("fingerprint")
+    ]
+    return sorted(same, key=lambda other: other["finished"])
+
+
+def _conditions(record: dict[str, Any]) -> dict[str, Any]:
+    """What must be equal for rows of two runs to stand in one table."""
+    return {n: v for n, v in record["parameters"].items() if n not in ("methods", "grid")}
+
+
+def _task(
+    record: dict[str, Any], additions: Sequence[dict[str, Any]], metrics: pd.DataFrame
+) -> Task:
     facts = record["data"]
     part = metrics[metrics["run_id"] == record["run_id"]]
     if part.empty:
@@ -107,6 +134,9 @@ def _task(record: dict[str, Any], metrics: pd.DataFrame) -> Task:
             f"main table: expected rows of {record['run_id']} in metrics.csv, found none; renew it "
             "with: mmlego results collect"
         )
+    for other in additions:
+        rows = metrics[metrics["run_id"] == other["run_id"]]
+        part = pd.concat([part, rows[~rows["method"].isin(part["method"].unique())]])
     rows = standing_rows(
         part,
         metric=facts["metric"],

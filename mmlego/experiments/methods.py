@@ -13,6 +13,7 @@ from mmlego.baselines.mcat import MCAT
 from mmlego.baselines.multimodn import MultiModN
 from mmlego.baselines.perceiver import Perceiver
 from mmlego.baselines.weight_merging import soup
+from mmlego.dynamics import MMDynamics, MMStatic
 from mmlego.encoders.amil import ABMIL
 from mmlego.encoders.snn import SNN
 from mmlego.encoders.vision import ConvNet
@@ -37,6 +38,8 @@ class Method:
         takes: What modalities it needs: ``""`` any, ``pair`` exactly two, ``tables+bag`` at least
             one table and exactly one bag or series, ``survival`` or ``classes`` for a task.
         images: Whether it can be given images, through an encoder.
+        raw_images: Whether it wants them with colors in [0, 1] rather than standardized.
+        asked: Whether it runs only where it is named.
     """
 
     title: str
@@ -46,9 +49,12 @@ class Method:
     page: str
     takes: str = ""
     images: bool = False
+    raw_images: bool = False
+    asked: bool = False
 
 
 _ENCODERS, _RIVALS = "book/methods/encoders", "book/methods/baselines"
+_DYNAMICS = "book/methods/mm_dynamics"
 METHODS: dict[str, Method] = {
     "snn": Method("SNN", SNN, "one", True, _ENCODERS),
     "abmil": Method("ABMIL", ABMIL, "one", True, _ENCODERS),
@@ -80,6 +86,12 @@ METHODS: dict[str, Method] = {
     "multimodn": Method("MultiModN", MultiModN, "any", True, _RIVALS),
     "mcat": Method("MCAT", MCAT, "many", True, _RIVALS, takes="tables+bag"),
     "healnet": Method("HEALNet", HEALNet, "many", True, _RIVALS),
+    "mm_dynamics": Method(
+        "MM dynamics", MMDynamics, "many", True, _DYNAMICS, images=True, raw_images=True
+    ),
+    "mm_static": Method(
+        "MM static", MMStatic, "many", True, _DYNAMICS, images=True, raw_images=True
+    ),
     "weight_merging": Method("Weight merging", soup, "weights", False, _RIVALS),
     "coxnet": Method(
         "Cox (elastic net)",
@@ -108,4 +120,21 @@ METHODS: dict[str, Method] = {
         _RIVALS,
         takes="classes",
     ),
+    **{
+        name: Method(
+            title,
+            partial(train_classical, method=name),
+            "columns",
+            True,
+            _RIVALS,
+            takes="classes",
+            asked=True,
+        )
+        for name, title in {
+            "knn": "Nearest neighbors",
+            "svm": "Support vector machine",
+            "random_forest": "Random forest",
+            "mlp": "Single-layer network",
+        }.items()
+    },
 }

@@ -48,12 +48,21 @@ def published_table() -> pd.DataFrame:
 
     Source: Hemker et al. 2025, Table 1 (values of the poster).
     """
+    return read_published(TABLE)
+
+
+def read_published(name: str) -> pd.DataFrame:
+    """Read a file of published numbers, as printed.
+
+    Raises:
+        DataError: If the file is not installed.
+    """
     for folder in card_dirs():
-        path = folder / "published" / TABLE
+        path = folder / "published" / name
         if path.is_file():
             return pd.read_csv(path)
     raise DataError(
-        f"published numbers: {TABLE} not found in {[str(f) for f in card_dirs()]}; reinstall mmlego"
+        f"published numbers: {name} not found in {[str(f) for f in card_dirs()]}; reinstall mmlego"
     )
 
 

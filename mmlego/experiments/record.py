@@ -37,6 +37,17 @@ _NUMERIC_CODE = {
     "requirements": ("mmlego.experiments.requirements",),
     "properties": ("mmlego.experiments.properties",),
     "tuning": ("mmlego.experiments.tuning",),
+    "mm_dynamics": ("mmlego.experiments.dynamics", "mmlego.dynamics"),
+    "tcp_confidence": (
+        "mmlego.experiments.dynamics",
+        "mmlego.learning.confidence_error",
+        "mmlego.dynamics",
+    ),
+    "image_dynamics": (
+        "mmlego.experiments.image_arms",
+        "mmlego.learning.localization",
+        "mmlego.dynamics",
+    ),
 }
 # Enough for every metric to be recomputed from the predictions of a record.
 _DIGITS = 8

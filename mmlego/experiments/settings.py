@@ -98,7 +98,7 @@ class BlockSettings(RunSettings):
 
     cohort: str = "transbig"
     modalities: list[str] = Field(default_factory=list)  # empty: all that the card offers
-    split_unit: Literal["patient", "row"] = "patient"
+    split_unit: Literal["patient", "row", "official", "official_full", "donor"] = "patient"
     repeats: int = Field(2, ge=1, le=25)
     max_samples: int = Field(0, ge=0)  # 0: all
     profile: Literal["paper", "official", "lossless"] = "paper"
@@ -221,6 +221,46 @@ class WeightMergingSettings(BlockSettings):
     train_missing_blocks: bool = True
 
 
+class DynamicsBase(BlockSettings):
+    """What the notebooks on MM dynamics share: how it is trained, and its width."""
+
+    learning_rate: float = Field(0.001, gt=0)
+    l1: float = Field(0.0, ge=0)
+    patience: int = Field(10, ge=0)  # 0: train to the last epoch and keep its weights
+    weight_decay: float = Field(0.0001, ge=0)
+    schedule: Literal["plateau", "step"] = "plateau"
+    criterion: Literal["loss", "macro_f1"] = "loss"
+    check_every: int = Field(1, ge=1)
+    class_weights: Literal["none", "inverse", "sqrt", "counts"] = "none"
+    hidden: int = Field(256, ge=0)  # 0: a quarter of the features
+    dropout: float = Field(0.5, ge=0, lt=1)
+    arms: list[str] = Field(default_factory=list)  # empty: all that suit the data
+
+
+class DynamicsSettings(DynamicsBase):
+    """Settings of the notebook on MM dynamics, its ablations and rivals."""
+
+    notebook: ClassVar[str] = "mm_dynamics"
+    rivals: list[str] = Field(default_factory=lambda: ["late_concat", "logistic"])
+    tune_epochs: int = Field(2, ge=0)  # of LegoFuse
+
+
+class ConfidenceSettings(DynamicsBase):
+    """Settings of the notebook on what predicted confidences are worth."""
+
+    notebook: ClassVar[str] = "tcp_confidence"
+    cohort: str = "wdbc"
+
+
+class ImageSettings(DynamicsBase):
+    """Settings of the notebook on MM dynamics with images."""
+
+    notebook: ClassVar[str] = "image_dynamics"
+    cohort: str = "spots"
+    patches: list[Literal[4, 8]] = Field(default_factory=lambda: [8], min_length=1)
+    shown: int = Field(16, ge=1)
+
+
 class SignalSettings(RunSettings):
     """Settings of the notebook on signal interference."""
 
@@ -305,6 +345,9 @@ SETTINGS: dict[str, type[RunSettings]] = {
         DisjointSettings,
         BlockAblationSettings,
         WeightMergingSettings,
+        DynamicsSettings,
+        ConfidenceSettings,
+        ImageSettings,
         SignalSettings,
         SummarySettings,
         EfficiencySettings,

@@ -18,6 +18,8 @@ _SIZES: dict[str, dict[str, tuple[Any, ...]]] = {
     "lego_block": {"depth": (1, 2, 4)},
     "perceiver": {"depth": (1, 2), "self_layers": (0, 1)},
     "healnet": {"depth": (1, 2)},
+    "mm_dynamics": {"hidden": (64, 256)},
+    "mm_static": {"hidden": (64, 256)},
 }
 _DROPOUTS: dict[str, dict[str, float]] = {
     "snn": {"dropout": 0.25},
@@ -29,12 +31,16 @@ _DROPOUTS: dict[str, dict[str, float]] = {
     "mcat": {"dropout": 0.25},
     "late_concat": {"dropout": 0.25},
     "late_bilinear": {"dropout": 0.25},
+    "mm_dynamics": {"dropout": 0.5},
+    "mm_static": {"dropout": 0.5},
 }
 _GIVEN_SIZES: dict[str, dict[str, Any]] = {
     "snn": {"widths": "256x4"},
     "abmil": {"embed_dim": 512},
     "perceiver": {"depth": 2, "self_layers": 1},
     "healnet": {"depth": 2},
+    "mm_dynamics": {"hidden": 256},
+    "mm_static": {"hidden": 256},
 }
 
 

@@ -25,7 +25,7 @@ from mmlego.experiments.settings import BlockSettings
 from mmlego.experiments.store import FitStore, StoredFit, fit_key
 from mmlego.learning.fit import FitResult, fit
 from mmlego.learning.metrics import evaluate
-from mmlego.learning.objectives import objective_for
+from mmlego.learning.objectives import Objective, objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
@@ -33,6 +33,8 @@ from mmlego.lego.block import LegoBlock
 ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
 _LOGITS = "__test_logits__"
+# Settings that only some notebooks have.
+_FURTHER = ("weight_decay", "schedule", "criterion", "check_every", "class_weights")
 Log = Callable[[str], None] | None
 
 
@@ -65,6 +67,12 @@ class Recipe:
         return derived_seed(self.seed, *place, self.method, self.variant, names)
 
 
+def objective_of(fold: Fold, settings: FitSettings) -> Objective:
+    """What a fit minimizes on a fold."""
+    weights = None if settings.class_weights == "none" else settings.class_weights
+    return objective_for(fold, class_weights=weights, survival_loss=settings.survival_loss)
+
+
 def encoder_method(kind: str) -> str:
     """The encoder that suits a kind of modality.
 
@@ -80,9 +88,10 @@ def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "l1": settings.l1,
-        "patience": settings.patience,
+        "patience": settings.patience or None,
         "output_bias": settings.output_bias,
     }
+    values |= {name: getattr(settings, name) for name in _FURTHER if hasattr(settings, name)}
     return FitSettings(**(values | changes))
 
 
@@ -265,18 +274,19 @@ def _fit_and_store(
     store: FitStore,
     log: Log,
 ) -> StoredFit:
+    objective = objective_of(fold, recipe.fit)
     result: FitResult = fit(
         model,
         parts["train"],
-        parts["val"],
-        objective_for(fold),
+        parts["val"] if len(parts["val"]) else None,
+        objective,
         settings=recipe.fit,
         seed=seed,
         device=recipe.device,
         log=log,
     )
     logits = predict_logits(model, parts["test"], device=recipe.device)
-    facts = risk_median(model, parts["train"], fold, recipe.device) | {
+    facts = risk_median(model, parts["train"], fold, recipe.device, objective) | {
         "history": result.history,
         "best_epoch": result.best_epoch,
         "best_val_loss": result.best_val_loss,
@@ -302,14 +312,24 @@ def _outcome(stored: StoredFit, fold: Fold, recipe: Recipe, parts: dict[str, Sam
         history=facts.pop("history"),
         facts=facts | {"sha256": stored.sha256},
         key=stored.key,
+        objective=objective_of(fold, recipe.fit),
     )
 
 
 def outcome_of(
-    logits: Tensor, test: Samples, fold: Fold, *, modalities: tuple[str, ...], **rest: object
+    logits: Tensor,
+    test: Samples,
+    fold: Fold,
+    *,
+    modalities: tuple[str, ...],
+    objective: Objective | None = None,
+    **rest: object,
 ) -> Outcome:
-    """Score logits of the test part and wrap them up."""
-    prediction = objective_for(fold).predict(logits)
+    """Score logits of the test part and wrap them up.
+
+    The objective is the usual one of the fold's task unless another is given.
+    """
+    prediction = (objective or objective_for(fold)).predict(logits)
     return Outcome(
         modalities=tuple(sorted(modalities)),
         repeat=fold.repeat,
@@ -320,14 +340,17 @@ def outcome_of(
     )
 
 
-def risk_median(model: nn.Module, train: Samples, fold: Fold, device: str) -> dict[str, float]:
+def risk_median(
+    model: nn.Module, train: Samples, fold: Fold, device: str, objective: Objective | None = None
+) -> dict[str, float]:
     """Median risk on the training part, which divides patients into high and low.
 
     Empty for classification.
     """
     if fold.task != "survival":
         return {}
-    risk = objective_for(fold).predict(predict_logits(model, train, device=device))["risk"]
+    objective = objective or objective_for(fold)
+    risk = objective.predict(predict_logits(model, train, device=device))["risk"]
     return {"train_risk_median": float(np.median(risk))}
 
 

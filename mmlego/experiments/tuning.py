@@ -7,6 +7,7 @@ is chosen is never worse on the validation parts than what was given; the second
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import tempfile
@@ -36,6 +37,7 @@ from mmlego.experiments.training import encoder_method, fit_settings
 from mmlego.learning.fit import fit
 from mmlego.learning.objectives import objective_for
 
+_HEAD = "# Chosen on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
 _RANDOM_TRIALS = 4
 _DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _FEWEST_FOR_IMPORTANCE = 4
@@ -287,8 +289,19 @@ def _importances(study: optuna.Study, complete: int) -> dict[str, float]:
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
+def _comments(path: Path) -> list[str]:
+    """The lines at the head of a file that are comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+
+
 def write_chosen(cohort: str, studies: Sequence[Study], settings: TuningSettings) -> Path:
-    """Write what was chosen to the file that runs read, with how it was found."""
+    """Write what was chosen to the file that runs read, with how it was found.
+
+    What an earlier search found for other methods stays, with the settings of its own.
+    """
+    path = tuned_path(cohort)
+    earlier = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     found = {
         study.task.name: {
             "values": plain(study.values),
@@ -304,8 +317,13 @@ def write_chosen(cohort: str, studies: Sequence[Study], settings: TuningSettings
         "settings": settings.identity(),
         "versions": versions() | {"optuna": optuna.__version__},
     }
-    head = (
-        "# Chosen on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
-    )
-    text = yaml.safe_dump(about | {"studies": found}, sort_keys=True, allow_unicode=True)
-    return write_text(tuned_path(cohort), head + text)
+    head = _HEAD
+    others = {k: v for k, v in earlier.get("studies", {}).items() if k not in found}
+    if others:
+        # what somebody noted about the earlier search
+        head = "".join(f"{line}\n" for line in _comments(path))
+        about = {name: earlier[name] for name in about} | {
+            "later": [*earlier.get("later", []), about | {"studies": sorted(found)}]
+        }
+    text = yaml.safe_dump(about | {"studies": others | found}, sort_keys=True, allow_unicode=True)
+    return write_text(path, head + text)

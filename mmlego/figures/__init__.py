@@ -8,8 +8,16 @@ from mmlego.figures import style
 from mmlego.figures.ablations import ablation_bars, paired_differences, sweep_plot
 from mmlego.figures.classification import confusion_plot, reliability_plot, roc_plot
 from mmlego.figures.comparison import method_task_plot, uplift_plot
+from mmlego.figures.confidence import (
+    confidence_by_state,
+    confidence_error_curves,
+    confidence_error_histogram,
+    confidence_scatter,
+)
 from mmlego.figures.curves import learning_curves
 from mmlego.figures.forest import forest_plot
+from mmlego.figures.gates import feature_ranking
+from mmlego.figures.heatmaps import heatmap_grid, mean_heatmap
 from mmlego.figures.matrices import pair_matrix
 from mmlego.figures.missing import class_overview, presence_plot, survival_overview
 from mmlego.figures.ranked import ranked_table
@@ -24,13 +32,20 @@ __all__ = [
     "ablation_bars",
     "class_overview",
     "cohort_table",
+    "confidence_by_state",
+    "confidence_error_curves",
+    "confidence_error_histogram",
+    "confidence_scatter",
     "confusion_plot",
     "critical_difference_plot",
     "energy_correlation_bars",
+    "feature_ranking",
     "forest_plot",
+    "heatmap_grid",
     "importance_bars",
     "kaplan_meier_plot",
     "learning_curves",
+    "mean_heatmap",
     "method_task_plot",
     "pair_matrix",
     "paired_differences",

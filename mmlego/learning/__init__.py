@@ -13,9 +13,11 @@ from mmlego.learning.metrics import (
 )
 from mmlego.learning.objectives import (
     ClassificationObjective,
+    CoxObjective,
     Objective,
     SurvivalObjective,
     class_weights,
+    cox_loss,
     objective_for,
     survival_nll,
 )
@@ -37,6 +39,7 @@ from mmlego.learning.statistics import (
 
 __all__ = [
     "ClassificationObjective",
+    "CoxObjective",
     "FitResult",
     "FitSettings",
     "MetricWarning",
@@ -49,6 +52,7 @@ __all__ = [
     "concordance_index",
     "concordance_index_ipcw",
     "corrected_resampled_ttest",
+    "cox_loss",
     "evaluate",
     "fit",
     "holm",

@@ -102,6 +102,48 @@ def macro_f1(label: ArrayLike, probability: ArrayLike) -> float:
     return float(f1_score(label, probability.argmax(axis=1), average="macro", zero_division=0))
 
 
+def weighted_f1(label: ArrayLike, probability: ArrayLike) -> float:
+    """Return the mean F1 over the classes, each weighing as many as the labels have of it.
+
+    Raises:
+        ShapeError: If shapes differ, rows do not sum to 1, or a label is outside.
+    """
+    from sklearn.metrics import f1_score
+
+    label, probability = check_probability(label, probability)
+    return float(f1_score(label, probability.argmax(axis=1), average="weighted", zero_division=0))
+
+
+def weighted_precision(label: ArrayLike, probability: ArrayLike) -> float:
+    """Return the mean precision over the classes, each weighing as many as the labels have of it.
+
+    The recall weighted in the same way is the accuracy.
+
+    Raises:
+        ShapeError: If shapes differ, rows do not sum to 1, or a label is outside.
+    """
+    from sklearn.metrics import precision_score
+
+    label, probability = check_probability(label, probability)
+    predicted = probability.argmax(axis=1)
+    return float(precision_score(label, predicted, average="weighted", zero_division=0))
+
+
+def binary_f1(label: ArrayLike, probability: ArrayLike) -> float:
+    """Return the F1 of class 1 of a binary task.
+
+    Raises:
+        ShapeError: If shapes differ, rows do not sum to 1, a label is outside, or there are not two
+            classes.
+    """
+    from sklearn.metrics import f1_score
+
+    label, probability = check_probability(label, probability)
+    if probability.shape[1] != 2:
+        raise ShapeError(f"binary_f1: expected (n, 2) probabilities, got {probability.shape}")
+    return float(f1_score(label, probability.argmax(axis=1), zero_division=0))
+
+
 def accuracy(label: ArrayLike, probability: ArrayLike) -> float:
     """Return the share of samples whose most probable class is the true one.
 

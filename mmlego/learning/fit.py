@@ -1,4 +1,4 @@
-"""The training loop: Adam, L1, plateau schedule, early stopping, and an honest record."""
+"""The training loop: Adam, L1, learning-rate schedule, early stopping, and an honest record."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from mmlego.errors import DataError, SettingsError, TrainingError
+from mmlego.learning.classification_metrics import macro_f1
 from mmlego.learning.device import resolve_device
-from mmlego.learning.objectives import Objective
+from mmlego.learning.objectives import ClassificationObjective, Objective
 from mmlego.learning.output_bias import start_at_base_rate
 from mmlego.learning.penalty import add_l1_gradient, l1_parameters, l1_value
-from mmlego.learning.predict import evaluating
+from mmlego.learning.predict import evaluating, predict_logits
 from mmlego.learning.seeding import check_seed, torch_seed
 from mmlego.learning.settings import FitSettings
 
@@ -37,7 +38,8 @@ class FitResult:
         history: One entry per epoch: ``epoch`` (from 1), ``train_loss`` (mean over samples, dropout
             active, no penalty), ``l1`` (value of the penalty after the epoch), ``val_loss`` (no
             penalty; NaN without a validation part), ``learning_rate`` of the epoch, ``seconds`` of
-            training and validating, and ``aux_<name>`` for every auxiliary term of the model.
+            training and validating, ``aux_<name>`` for every auxiliary term of the model, and
+            ``val_macro_f1`` where that is the criterion.
         best_epoch: Epoch whose weights the model ends with; 0 if it was not trained.
         best_val_loss: Validation loss of those weights; NaN without a validation part.
         seconds: Time spent training and validating.
@@ -68,8 +70,9 @@ def fit(
     """Train a model in place.
 
     Adam gets the parameters that require a gradient. The schedule and early stopping act once per
-    epoch on the validation loss without penalty. With ``settings.patience`` the weights of the
-    epoch with the lowest validation loss come back at the end, and without it the final ones stay.
+    epoch on the validation loss without penalty, or stopping on another criterion that the settings
+    name. With ``settings.patience`` the weights of the best epoch come back at the end, and without
+    it the final ones stay.
     The model ends on the device, every module in the mode in which it came. Shuffling and dropout
     follow ``seed`` alone, and the global generators are left as found: the same call on the CPU
     repeats to the last bit.
@@ -99,6 +102,7 @@ def fit(
         penalty covers; here once per epoch, and the weight matrices that get a gradient.
     """
     _check_parts(train, val, settings)
+    _check_criterion(objective, settings)
     check_seed(seed)
     where = resolve_device(device)
     if settings.output_bias == "base_rate":
@@ -144,8 +148,9 @@ def mean_loss(
 
 @dataclass
 class _Best:
-    """The weights with the lowest validation loss so far."""
+    """The weights with the lowest score so far: a validation loss, or minus the macro F1."""
 
+    score: float = math.inf
     loss: float = math.inf
     epoch: int = 0
     weights: dict[str, object] = field(default_factory=dict)
@@ -196,14 +201,14 @@ class _Trainer:
         if settings.epochs == 0:
             self.best.loss = math.nan if val is None else self._validate(val, 0)
             return
-        plateau = ReduceLROnPlateau(
-            self.adam, factor=settings.plateau_factor, patience=settings.plateau_patience
-        )
+        schedule = _schedule(self.adam, settings)
         for epoch in range(1, settings.epochs + 1):
             entry = self._epoch(epoch, train, val, shuffle)
-            if val is not None:
-                plateau.step(entry["val_loss"])
-            self._remember(epoch, entry["val_loss"])
+            if isinstance(schedule, StepLR):
+                schedule.step()
+            elif val is not None:
+                schedule.step(entry["val_loss"])
+            self._remember(epoch, entry)
             log(_line(entry, settings.epochs))
             on_epoch(epoch, self.seconds)
             if settings.patience is not None and epoch - self.best.epoch >= settings.patience:
@@ -230,6 +235,7 @@ class _Trainer:
         rate = self.adam.param_groups[0]["lr"]
         terms = self._train(epoch, train, shuffle)
         val_loss = math.nan if val is None else self._validate(val, epoch)
+        scores = self._score(val)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         entry = {
@@ -240,6 +246,7 @@ class _Trainer:
             "learning_rate": rate,
             "seconds": seconds,
         } | {f"aux_{name}": value for name, value in terms.items()}
+        entry |= scores
         self.history.append(entry)
         return entry
 
@@ -285,12 +292,31 @@ class _Trainer:
             )
         return loss
 
-    def _remember(self, epoch: int, loss: float) -> None:
-        if self.settings.patience is None:
-            self.best = _Best(loss, epoch)
-        elif loss < self.best.loss:
+    def _score(self, val: Samples | None) -> dict[str, float]:
+        """Return the validation scores that a criterion other than the loss needs."""
+        if val is None or self.settings.criterion == "loss":
+            return {}
+        logits = predict_logits(self.model, val, device=self.device)
+        probability = self.objective.predict(logits)["probability"]
+        return {"val_macro_f1": macro_f1(val.target["label"].numpy(), probability)}
+
+    def _remember(self, epoch: int, entry: dict[str, float]) -> None:
+        settings, loss = self.settings, entry["val_loss"]
+        score = -entry["val_macro_f1"] if "val_macro_f1" in entry else loss
+        eligible = epoch % settings.check_every == 0 or epoch == settings.epochs
+        if settings.patience is None:
+            self.best = _Best(score, loss, epoch)
+        elif eligible and score < self.best.score:
             # state_dict() only refers to the weights, which the next step overwrites.
-            self.best = _Best(loss, epoch, copy.deepcopy(self.model.state_dict()))
+            self.best = _Best(score, loss, epoch, copy.deepcopy(self.model.state_dict()))
+
+
+def _schedule(adam: torch.optim.Adam, settings: FitSettings) -> StepLR | ReduceLROnPlateau:
+    if settings.schedule == "step":
+        return StepLR(adam, settings.step_size, gamma=settings.step_factor)
+    return ReduceLROnPlateau(
+        adam, factor=settings.plateau_factor, patience=settings.plateau_patience
+    )
 
 
 def _not_finite(epoch: int, number: int, batch: Batch, settings: FitSettings) -> TrainingError:
@@ -316,6 +342,14 @@ def _check_parts(train: Samples, val: Samples | None, settings: FitSettings) -> 
         raise SettingsError(
             f"fit: expected a validation part for patience {settings.patience}, got none; "
             "pass one, or patience=None to keep the final weights"
+        )
+
+
+def _check_criterion(objective: Objective, settings: FitSettings) -> None:
+    if settings.criterion == "macro_f1" and not isinstance(objective, ClassificationObjective):
+        raise SettingsError(
+            f"fit: expected criterion 'loss' for {type(objective).__name__}, got 'macro_f1', which "
+            "is for classes"
         )
 
 

@@ -15,9 +15,12 @@ from mmlego.learning.classification_metrics import (
     auc,
     auc_hard,
     balanced_accuracy,
+    binary_f1,
     class_aucs,
     macro_auc,
     macro_f1,
+    weighted_f1,
+    weighted_precision,
 )
 from mmlego.learning.survival_metrics import (
     auc_td,
@@ -111,10 +114,13 @@ def _classification(prediction: Mapping[str, np.ndarray], samples: Samples) -> M
         "macro_auc": lambda: _reported_macro_auc(label, probability),
         "balanced_accuracy": lambda: balanced_accuracy(label, probability),
         "macro_f1": lambda: macro_f1(label, probability),
+        "weighted_f1": lambda: weighted_f1(label, probability),
+        "weighted_precision": lambda: weighted_precision(label, probability),
         "accuracy": lambda: accuracy(label, probability),
     }
     if probability.shape[1] == 2:
         metrics["auc"] = lambda: auc(label, probability[:, 1])
+        metrics["f1"] = lambda: binary_f1(label, probability)
         metrics["auc_hard"] = lambda: auc_hard(label, probability)
     return metrics
 

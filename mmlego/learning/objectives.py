@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlego.errors import DataError, SettingsError, ShapeError
+from mmlego.learning.settings import SURVIVAL_LOSSES
 
 if TYPE_CHECKING:
     from mmlego.data.fold import Fold
 
-SCHEMES = ("inverse", "sqrt")
+SCHEMES = ("inverse", "sqrt", "counts")
 
 
 class Objective(Protocol):
@@ -146,6 +147,60 @@ class SurvivalObjective:
         return {"risk": -survival.sum(axis=1), "survival": survival}
 
 
+def cox_loss(risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """Return the negative log partial likelihood of Cox's model, averaged over the events.
+
+    An event at time t_i costs log(sum of exp(risk_j) over all j with t_j >= t_i) - risk_i. A batch
+    without an event costs 0.
+
+    Args:
+        risk: Log of the relative hazard, (b,).
+        time: (b,) times of event or censoring.
+        event: (b,) bool, True = the event was observed.
+
+    Returns:
+        A scalar of the type of ``risk``.
+
+    Raises:
+        ShapeError: If shapes or types differ from these, or the batch is empty.
+
+    Source: Cox 1972, ties after Breslow 1974.
+    """
+    if risk.ndim != 1 or not risk.shape == time.shape == event.shape or not len(risk):
+        raise ShapeError(
+            f"cox_loss: expected risk, time and event of one shape (b,), got {tuple(risk.shape)}, "
+            f"{tuple(time.shape)} and {tuple(event.shape)}"
+        )
+    if event.dtype != torch.bool:
+        raise ShapeError(f"cox_loss: expected event as bool, got {event.dtype}; True = observed")
+    if not bool(event.any()):
+        return 0.0 * risk.sum()
+    outlived = time[None, :] < time[event][:, None]
+    at_risk = risk[None, :].masked_fill(outlived, -torch.inf)
+    return (at_risk.logsumexp(dim=1) - risk[event]).mean()
+
+
+class CoxObjective:
+    """Cox's partial likelihood over the batch, on one output, the log of the relative hazard."""
+
+    n_outputs = 1
+
+    def loss(self, logits: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of logits (b, 1) given ``time`` and ``event``."""
+        _check_width(logits, self.n_outputs)
+        return cox_loss(logits[:, 0], target["time"], target["event"])
+
+    def predict(self, logits: Tensor) -> dict[str, np.ndarray]:
+        """Return ``risk`` (n,); there are no survival curves.
+
+        Raises:
+            ShapeError: If logits are not finite (n, 1).
+        """
+        _check_width(logits, self.n_outputs)
+        _check_finite(logits)
+        return {"risk": logits[:, 0].detach().double().cpu().numpy()}
+
+
 class ClassificationObjective:
     """Cross-entropy over ``n_classes`` logits (two of them for a binary task).
 
@@ -153,13 +208,19 @@ class ClassificationObjective:
     so that a sample counts the same whatever the batch.
     """
 
-    def __init__(self, n_classes: int, class_weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        n_classes: int,
+        class_weights: Sequence[float] | None = None,
+        *,
+        rescale: bool = True,
+    ) -> None:
         """Set the number of outputs and the weighting.
 
         Args:
             n_classes: Number of classes k, 2 or more.
-            class_weights: k positive weights, scaled here to mean 1, or None; see the function
-                ``class_weights``.
+            class_weights: k positive weights, or None; see the function ``class_weights``.
+            rescale: Scale the weights to mean 1, rather than take them as they are.
 
         Raises:
             SettingsError: If an argument is out of range.
@@ -173,7 +234,7 @@ class ClassificationObjective:
                 raise SettingsError(
                     f"class_weights: expected {n_classes} positive numbers, got {class_weights}"
                 )
-            self.class_weights = weights / weights.mean()
+            self.class_weights = weights / weights.mean() if rescale else weights
 
     def loss(self, logits: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         """Return the mean loss of logits (b, k) given ``label``."""
@@ -197,12 +258,13 @@ class ClassificationObjective:
 
 
 def class_weights(label: Tensor, n_classes: int, scheme: str) -> list[float]:
-    """Return a weight per class from training labels, with mean 1 over the classes.
+    """Return a weight per class from training labels.
 
     Args:
         label: Training labels, (n,) int64 in [0, n_classes).
         n_classes: Number of classes.
-        scheme: ``inverse`` (1/n_k) or ``sqrt`` (1/sqrt(n_k)).
+        scheme: ``inverse`` (1/n_k) or ``sqrt`` (1/sqrt(n_k)), scaled to mean 1 over the classes, or
+            ``counts`` (n/n_k as it is, which makes the loss of k classes about k times as large).
 
     Raises:
         SettingsError: If the scheme is unknown.
@@ -216,31 +278,45 @@ def class_weights(label: Tensor, n_classes: int, scheme: str) -> list[float]:
     if bool((counts == 0).any()):
         absent = (counts == 0).nonzero().flatten().tolist()
         raise DataError(
-            f"class_weights: expected every class in training, got none of {absent}; use None"
+            f"class_weights: expected every class in training, got none of {absent}; use None, or "
+            "drop the class from the card"
         )
+    if scheme == "counts":
+        return (counts.sum() / counts).tolist()
     weights = counts.pow(-1.0 if scheme == "inverse" else -0.5)
     return (weights / weights.mean()).tolist()
 
 
-def objective_for(fold: Fold, alpha: float = 0.0, *, class_weights: str | None = None) -> Objective:
+def objective_for(
+    fold: Fold,
+    alpha: float = 0.0,
+    *,
+    class_weights: str | None = None,
+    survival_loss: str = "hazards",
+) -> Objective:
     """Return the objective of a fold's task.
 
     Args:
         fold: Data; weights of classes are taken from its training part.
         alpha: Of ``SurvivalObjective``; ignored for classes.
-        class_weights: ``inverse``, ``sqrt`` or None; ignored for survival.
+        class_weights: ``inverse``, ``sqrt``, ``counts`` or None; ignored for survival.
+        survival_loss: ``hazards`` or ``cox``; ignored for classes.
 
     Raises:
-        SettingsError: If the task or the scheme is unknown.
+        SettingsError: If the task, the scheme or the loss is unknown.
     """
+    if survival_loss not in SURVIVAL_LOSSES:
+        raise SettingsError(f"survival loss: expected {SURVIVAL_LOSSES}, got {survival_loss!r}")
     if fold.task == "survival":
-        return SurvivalObjective(fold.n_outputs, alpha)
+        return (
+            CoxObjective() if survival_loss == "cox" else SurvivalObjective(fold.n_outputs, alpha)
+        )
     if fold.task != "classification":
         raise SettingsError(f"task: expected survival or classification, got '{fold.task}'")
     weights = None
     if class_weights is not None:
         weights = _weights(fold.train.target["label"], fold.n_outputs, class_weights)
-    return ClassificationObjective(fold.n_outputs, weights)
+    return ClassificationObjective(fold.n_outputs, weights, rescale=class_weights != "counts")
 
 
 _weights = class_weights  # the keyword of ``objective_for`` hides the function of the same name

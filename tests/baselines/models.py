@@ -13,6 +13,7 @@ from mmlego.baselines.late_fusion import LateFusion
 from mmlego.baselines.mcat import MCAT
 from mmlego.baselines.multimodn import MultiModN
 from mmlego.baselines.perceiver import Perceiver
+from mmlego.dynamics import VARIANTS, MMDynamics, MMStatic
 
 N_OUTPUTS = 3
 WIDTHS = {"rna": 5, "mut": 3, "img": 4, "vitals": 2}
@@ -31,11 +32,14 @@ class Small:
         build: From widths, number of outputs and kinds to a model, with some dropout.
         kinds: The modalities it is tested with, by name.
         blind: Pattern of the parameters that cannot influence a prediction by construction.
+        additive: Whether the logits are a sum of one function per modality, so that what only
+            several modalities tell together cannot be learned.
     """
 
     build: Callable[[Mapping[str, int], int, Mapping[str, str]], nn.Module]
     kinds: Mapping[str, str] = field(default_factory=lambda: ANY_KIND)
     blind: str = "(?!)"
+    additive: bool = False
 
     def make(self, names: tuple[str, ...] | None = None, n_outputs: int = N_OUTPUTS) -> nn.Module:
         """The model in eval mode, the same at every call; for some of its modalities, or all."""
@@ -84,6 +88,19 @@ def _mcat(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str]) -
     return MCAT(widths, n_outputs, kinds=kinds, dropout=0.1, **sizes)
 
 
+def _dynamics(variant: str) -> Callable[..., nn.Module]:
+    def build(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str]) -> nn.Module:
+        options = {"variant": variant, "hidden": 16, "dropout": 0.1}
+        return MMDynamics(widths, n_outputs, kinds=kinds, **options)
+
+    return build
+
+
+def _static(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str]) -> nn.Module:
+    weights = {name: float(place) for place, name in enumerate(widths, start=1)}
+    return MMStatic(widths, n_outputs, kinds=kinds, weights=weights, hidden=16, dropout=0.1)
+
+
 # Vectors that stand in for what is absent, and the last bias of attention scores, which shifts all
 # of them alike.
 STAND_INS = r"absent\.|no_|.*\.score\.bias"
@@ -99,5 +116,11 @@ MODELS = {
     "LateFusion bilinear": Small(
         _late(fusion="bilinear"), {"rna": "tabular", "img": "bag"}, blind=STAND_INS
     ),
+    # The unimodal classifiers are read by the loss only.
+    **{
+        f"MMDynamics {variant}": Small(_dynamics(variant), blind="classifiers", additive=True)
+        for variant in VARIANTS
+    },
+    "MMStatic": Small(_static, additive=True),
     "MCAT": Small(_mcat, TABLES_AND_BAG, blind=STAND_INS),
 }

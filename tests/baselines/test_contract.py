@@ -130,7 +130,9 @@ def test_evaluation_has_no_chance_in_it(model, inputs):
 def test_every_parameter_receives_gradient(small, model, inputs):
     model.train()(inputs).square().sum().backward()
     blind = {n for n, _ in model.named_parameters() if re.match(small.blind, n)}
-    reached = {n for n, p in model.named_parameters() if p.grad.abs().sum() > 1e-7}
+    reached = {
+        n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 1e-7
+    }
     assert reached == {n for n, _ in model.named_parameters()} - blind
 
 
@@ -188,6 +190,18 @@ def test_leaving_a_modality_out_equals_its_absence(model, inputs):
         torch.testing.assert_close(model(rest), model(inputs, absent), **TOLERANCE)
 
 
+def test_additive_models_and_no_others_only_add_modalities_up(small, model, inputs):
+    model = model.double()
+    first = {name: x.double() for name, x in inputs.items()}
+    second = {name: x.flip(0) * 3 for name, x in first.items()}
+    one, *rest = inputs
+    mixed = [
+        {one: a[one]} | {n: b[n] for n in rest} for a in (first, second) for b in (first, second)
+    ]
+    interaction = sum(s * model(x) for s, x in zip((1, -1, -1, 1), mixed, strict=True))
+    assert (interaction.abs().max() < 1e-10) == small.additive
+
+
 def _exclusive_or(rows, seed):
     """A table and a bag whose signs agree (1) or not (0); neither says anything alone."""
     generator = torch.Generator().manual_seed(seed)
@@ -199,8 +213,9 @@ def _exclusive_or(rows, seed):
     return {"rna": table, "img": bag}, (signs[0] == signs[1]).long()
 
 
-def test_learns_what_only_both_modalities_tell(small):
-    model = small.make(("rna", "img"), n_outputs=2).train()
+@pytest.mark.parametrize("name", sorted(n for n, small in MODELS.items() if not small.additive))
+def test_learns_what_only_both_modalities_tell(name):
+    model = MODELS[name].make(("rna", "img"), n_outputs=2).train()
     inputs, label = _exclusive_or(128, seed=0)
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
     with torch.random.fork_rng(devices=[]):

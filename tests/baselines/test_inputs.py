@@ -87,6 +87,30 @@ def test_refuses_masks_of_tables_and_of_unknown_modalities(inputs):
         read(inputs, masks={"ct": mask})
 
 
+def test_images_are_for_owners_that_say_so():
+    kinds = {"rna": "tabular", "img": "image"}
+    with pytest.raises(SettingsError, match=r"kinds\['img'\].*got 'image'"):
+        check_kinds("model", WIDTHS, kinds)
+    assert check_kinds("model", WIDTHS, kinds, ("tabular", "image")) == kinds
+
+
+def test_absent_images_become_zero_and_have_no_mask():
+    images = torch.ones(2, 3, 4, 5)
+    images[1] = NAN
+    present = {"img": torch.tensor([True, False])}
+    given = {"rna": torch.ones(2, 2), "img": images}
+    kinds = KINDS | {"img": "image"}
+    part = read_batch("model", WIDTHS, kinds, given, present)["img"]
+    assert part.values.sum(dim=(1, 2, 3)).tolist() == [60.0, 0.0]
+    assert part.mask is None
+    with pytest.raises(ShapeError, match="modality 'img': expected finite"):
+        read_batch("model", WIDTHS, kinds, given)
+    with pytest.raises(ShapeError, match="modality 'img': expected no mask of an image"):
+        read_batch("model", WIDTHS, kinds, given, present, {"img": torch.ones(2, 4).bool()})
+    with pytest.raises(ShapeError, match=r"modality 'img': expected \(b, 3, h, w\)"):
+        read_batch("model", WIDTHS, kinds, given | {"img": images[:, :2]}, present)
+
+
 def test_refuses_a_sample_of_which_only_an_empty_bag_is_left(inputs):
     present = {"rna": torch.tensor([True, False, True])}
     mask = torch.ones(3, 4, dtype=torch.bool)

@@ -115,7 +115,7 @@ def test_splits_repeat_exactly_and_do_not_depend_on_row_order(make_cohort):
 
 def test_bad_arguments_are_refused(make_cohort):
     cohort = make_cohort()
-    with pytest.raises(DataError, match="unit 'patient' or 'row'"):
+    with pytest.raises(DataError, match="unit to be one of patient, row, official, official_full, donor, got 'slide'"):
         make_splits(cohort, unit="slide")
     with pytest.raises(DataError, match="1 or more repeats"):
         make_splits(cohort, repeats=0)

@@ -288,10 +288,12 @@ class Results:
         path = self.folder / "runs" / f"{record['run_id']}.json"
         path.write_text(json.dumps(record))
 
-    def benchmark(self, values, cohort="toy", grid="paper", unit="patient", *, tuned=True, **data):
+    def benchmark(
+        self, values, cohort="toy", grid="paper", unit="patient", *, tuned=True, methods=(), **data
+    ):
         """A run of `benchmark`: values by (method, variant, modalities); returns its id."""
         how = "tuned" if tuned else "given"
-        run_id = f"benchmark-{cohort}-{grid}-{unit}-{how}"
+        run_id = "-".join(("benchmark", cohort, grid, unit, how, *methods))
         metric = data.get("metric", "c_index")
         for (method, variant, modalities), found in values.items():
             what = {"variant": variant, "modalities": modalities, "run_id": run_id}
@@ -306,6 +308,7 @@ class Results:
                 "split_unit": unit,
                 "cohort": cohort,
                 "hyperparameters": how,
+                "methods": list(methods),
                 "repeats": max(map(len, values.values()), default=1),
             },
             "data": {

@@ -34,7 +34,8 @@ from mmlego.learning.predict import predict_logits
 JOINED = ("tabular", "img")
 SEPARATE = ("clin", "img", "rna")
 SURVIVAL = {"coxnet", "rsf", "boosting"}
-WHOLE = {"late_concat", "perceiver", "multimodn", "healnet"}
+WHOLE = {"late_concat", "perceiver", "multimodn", "healnet", "mm_dynamics", "mm_static"}
+ASKED = {"knn", "svm", "random_forest", "mlp"}
 BLOCKS = {"lego_block", "lego_merge", "lego_fuse", "ensemble"}
 
 
@@ -79,8 +80,9 @@ def _methods(outcomes):
 # --- who takes part
 
 
-def _fold(task="survival", **kinds):
-    return SimpleNamespace(task=task, kinds=kinds, cohort="toy")
+def _fold(task="survival", scaling="standard", **kinds):
+    scalers = dict.fromkeys(kinds, SimpleNamespace(scaling=scaling))
+    return SimpleNamespace(task=task, kinds=kinds, cohort="toy", scalers=scalers)
 
 
 TABLE, BAG, SERIES, IMAGE = ("tabular", "bag", "series", "image")
@@ -113,10 +115,23 @@ def test_references_belong_to_their_task():
     references = {n for n, method in METHODS.items() if method.modalities == "columns"}
     for task, expected in (
         ("survival", {"coxnet", "rsf", "boosting"}),
-        ("classification", {"logistic", "boosting"}),
+        ("classification", {"logistic", "boosting"} | ASKED),
     ):
         fold = _fold(task, m=TABLE)
         assert {name for name in references if suits(METHODS[name], fold, ["m"])} == expected
+
+
+def test_some_references_run_only_where_they_are_named():
+    fold = _fold("classification", m=TABLE)
+    assert not ASKED & set(methods_for(fold, ["m"]))
+    assert methods_for(fold, ["m"], ["knn", "svm"]) == ["knn", "svm"]
+
+
+def test_some_methods_take_images_only_with_their_own_colors():
+    kinds = {"a": TABLE, "b": IMAGE}
+    found = [set(methods_for(_fold(scaling=s, **kinds), ["a", "b"])) for s in ("none", "standard")]
+    assert found[0] - found[1] == {"mm_dynamics", "mm_static"}
+    assert "lego_merge" in found[1]
 
 
 def test_wanted_methods_in_the_order_of_the_registry():

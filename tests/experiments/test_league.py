@@ -166,3 +166,17 @@ def test_of_two_runs_alike_the_one_with_more_methods_counts(results, noise):
     results.benchmark(many, grid="full")
     (task,) = load_tasks(results.folder)
     assert task.parameters["grid"] == "full"
+
+
+def test_a_method_that_came_later_joins_the_table(results, noise):
+    late, other = ("mm_dynamics", "tables joined", MERGED[2]), ("mm_static", *MERGED[1:])
+    results.benchmark({MERGED: 0.7 + noise, FUSED: 0.6 + noise})
+    results.benchmark(
+        {late: 0.5 + noise, MERGED: 0.1 + noise}, methods=["mm_dynamics"], grid="later"
+    )
+    results.benchmark({other: 0.4 + noise}, methods=["mm_static"], tuned=False)
+    (task,) = load_tasks(results.folder)
+    means = task.rows.groupby("method")["value"].mean()
+    assert means["mm_dynamics"] == pytest.approx(0.5 + noise.mean())
+    assert means["lego_merge"] == pytest.approx(0.7 + noise.mean()), "its own run counts"
+    assert "mm_static" not in means, "a run with other settings stays out"

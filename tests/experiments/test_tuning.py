@@ -57,6 +57,8 @@ def test_encoders_come_before_blocks_and_fusion_last(folds):
         "late_bilinear",
         "late_concat",
         "mcat",
+        "mm_dynamics",
+        "mm_static",
         "multimodn",
         "multimodn on bag",
         "multimodn on table",
@@ -269,6 +271,24 @@ def test_hopeless_trials_end_after_the_first_fold(folds, settings, storage, monk
 
 
 # --- what is written
+
+
+def test_a_later_search_keeps_what_others_found(folds, settings, storage, project):
+    first, second = settings("snn"), settings("late_concat", trials=3)
+    write_chosen("toy", search(folds(), first, storage), first)
+    earlier = yaml.safe_load(tuned_path("toy").read_text())
+    tuned_path("toy").write_text(f"# noted by hand\n{tuned_path('toy').read_text()}")
+    write_chosen("toy", search(folds(), second, storage), second)
+    found = yaml.safe_load(tuned_path("toy").read_text())
+    assert set(found["studies"]) == {SNN, "late_concat"}
+    assert found["studies"][SNN] == earlier["studies"][SNN]
+    assert found["settings"] == earlier["settings"], "the settings of the first search"
+    assert tuned_path("toy").read_text().startswith("# noted by hand\n# Chosen on validation")
+    (later,) = found["later"]
+    assert later["studies"] == ["late_concat"]
+    assert later["settings"]["trials"] == 3
+    write_chosen("toy", search(folds(), first, storage), first)
+    assert set(yaml.safe_load(tuned_path("toy").read_text())["studies"]) == {SNN, "late_concat"}
 
 
 def test_what_is_chosen_reads_back(folds, settings, storage, project):

@@ -91,7 +91,9 @@ def test_class_references_learn_and_know_absent_classes(classes, method):
     assert probability.shape == (60, 4)
     np.testing.assert_allclose(probability.sum(axis=1), 1.0)
     assert (probability[:, 2] == 0).all()
-    assert auc((label[140:] == 3).astype(int), probability[:, 3]) > 0.9
+    # ten epochs of a single step each are all that the network has
+    least = 0.7 if method == "mlp" else 0.9
+    assert auc((label[140:] == 3).astype(int), probability[:, 3]) > least
 
 
 def test_each_ridge_keeps_its_own_coefficients(classes):
@@ -114,8 +116,8 @@ def test_the_seed_decides_a_forest(cohort, method):
 @pytest.mark.parametrize("fit", [fit_survival, fit_classes])
 def test_bad_input(cohort, classes, fit):
     x, *target = cohort if fit is fit_survival else (*classes, 4)
-    with pytest.raises(SettingsError, match="got 'svm'"):
-        fit("svm", x, *target)
+    with pytest.raises(SettingsError, match="got 'lda'"):
+        fit("lda", x, *target)
     with pytest.raises(ShapeError, match="finite"):
         fit("boosting", np.full_like(x, np.nan), *target)
     with pytest.raises(ShapeError, match=r"got \(199"):
@@ -124,3 +126,13 @@ def test_bad_input(cohort, classes, fit):
         fit("boosting", np.zeros_like(x), *target)
     with pytest.raises(DataError, match="more samples"):
         fit("boosting", x, np.zeros_like(target[0]), *target[1:])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_of_a_support_vector_machine_choose_its_class(n_classes):
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((150, 4))
+    label = np.digitize(x[:, 0] + 0.5 * rng.standard_normal(150), [0.0, 0.8][: n_classes - 1])
+    (model,) = fit_classes("svm", x, label, n_classes)
+    predicted = model.probability(x).argmax(axis=1)
+    np.testing.assert_array_equal(predicted, model.estimator.predict(x))

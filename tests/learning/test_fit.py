@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmlego.errors import DataError, MMLegoError, SettingsError, TrainingError
+from mmlego.learning.classification_metrics import macro_f1
 from mmlego.learning.fit import fit, mean_loss
 from mmlego.learning.objectives import ClassificationObjective, SurvivalObjective
 from mmlego.learning.penalty import add_l1_gradient, l1_parameters, l1_value
@@ -313,3 +314,43 @@ def test_settings_take_numpy_scalars():
     assert (type(settings.epochs), type(settings.l1)) == (int, float)
     assert type(settings.learning_rate) is float
     assert issubclass(SettingsError, MMLegoError)
+
+
+def test_a_step_schedule_follows_the_number_of_epochs_alone(net, classes):
+    result = run(
+        net(), classes(), epochs=6, schedule="step", step_size=2, step_factor=0.5, learning_rate=0.8
+    )
+    assert [e["learning_rate"] for e in result.history] == pytest.approx(
+        [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
+    )
+
+
+def test_the_best_weights_can_be_those_with_the_highest_macro_f1(net, classes):
+    train, val, model = classes(40, noise=2.0), classes(30, seed=1, noise=2.0), net()
+    options = {"epochs": 20, "patience": 20, "learning_rate": 0.05, "criterion": "macro_f1"}
+    result = run(model, train, val, **options)
+    scores = [entry["val_macro_f1"] for entry in result.history]
+    assert len(set(scores)) > 2
+    assert result.best_epoch == 1 + scores.index(max(scores)), "the first of the best"
+    assert result.best_val_loss == result.history[result.best_epoch - 1]["val_loss"]
+    probability = OBJECTIVE.predict(predict_logits(model, val, device="cpu"))["probability"]
+    assert macro_f1(val.target["label"].numpy(), probability) == pytest.approx(max(scores))
+
+
+def test_weights_are_kept_at_checked_epochs_and_at_the_last(net, classes):
+    train, val = classes(40, noise=3.0), classes(30, seed=1, noise=3.0)
+    changes = {"epochs": 7, "patience": 7, "learning_rate": 0.1}
+    results = [run(net(), train, val, check_every=n, **changes) for n in (1, 3)]
+    losses = [entry["val_loss"] for entry in results[0].history]
+    checked = [2, 5, 6]
+    assert results[0].best_epoch == 1 + losses.index(min(losses))
+    assert results[1].best_epoch == 1 + min(checked, key=lambda i: losses[i])
+    assert results[0].best_epoch != results[1].best_epoch, "or the test would show nothing"
+
+
+def test_macro_f1_is_no_criterion_for_survival(net, patients):
+    with pytest.raises(SettingsError, match="for classes"):
+        run(
+            net(k=4), patients(), patients(seed=1), objective=SurvivalObjective(4),
+            criterion="macro_f1", patience=2,
+        )  # fmt: skip

@@ -247,6 +247,21 @@ def test_scores_of_labels_by_hand():
     assert classification.accuracy(label, probability) == pytest.approx(0.5)
     # F1 of the classes 0 to 3: 4/6, 2/4, 0, 0; the last is never true, but it was predicted.
     assert classification.macro_f1(label, probability) == pytest.approx((4 / 6 + 2 / 4) / 4)
+    share = np.bincount(label, minlength=4) / len(label)
+    f1 = np.array([4 / 6, 2 / 4, 0, 0])
+    assert classification.weighted_f1(label, probability) == pytest.approx(f1 @ share)
+
+
+def test_weighted_precision_and_the_f1_of_the_second_class():
+    label, hit = [0, 0, 0, 1, 1], np.array([0, 0, 1, 1, 0])
+    probability = np.eye(2)[hit]
+    # precision of class 0 is 2/3, of class 1 is 1/2; three and two samples
+    assert classification.weighted_precision(label, probability) == pytest.approx(
+        (3 * 2 / 3 + 2 * 1 / 2) / 5
+    )
+    assert classification.binary_f1(label, probability) == pytest.approx(2 * 1 / (2 + 1 + 1))
+    with pytest.raises(ShapeError, match=r"\(n, 2\)"):
+        classification.binary_f1([0, 1, 2], np.eye(3))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +319,8 @@ def test_evaluate_classification(classes, fold_of):
     x = test.values["tab"][:, :1]
     found = evaluate(ClassificationObjective(2).predict(torch.cat([-x, x], 1)), test, train, fold)
     assert set(found) == {
-        "auc", "macro_auc", "balanced_accuracy", "macro_f1", "accuracy", "auc_hard",
+        "auc", "macro_auc", "balanced_accuracy", "macro_f1", "accuracy", "auc_hard", "f1",
+        "weighted_f1", "weighted_precision",
     }  # fmt: skip
     assert found["auc"] == pytest.approx(found["macro_auc"])
     assert found["auc_hard"] == pytest.approx(found["balanced_accuracy"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +11,16 @@ import torch
 from mmlego.errors import DataError, SettingsError, ShapeError
 from mmlego.learning.objectives import (
     ClassificationObjective,
+    CoxObjective,
     SurvivalObjective,
     clamped_nll,
     class_weights,
+    cox_loss,
     objective_for,
     survival_nll,
 )
 
+REFERENCES = Path(__file__).parents[1] / "reference"
 ALPHAS = ("0.0", "0.15", "0.4")
 
 
@@ -160,6 +165,7 @@ def test_a_sample_weighs_the_same_whatever_its_batch():
 def test_class_weights():
     label = torch.tensor([0, 0, 0, 0, 1])
     assert class_weights(label, 2, "inverse") == pytest.approx([0.4, 1.6])
+    assert class_weights(label, 2, "counts") == pytest.approx([1.25, 5.0])
     assert class_weights(label, 2, "sqrt") == pytest.approx([2 / 3, 4 / 3])
     with pytest.raises(DataError, match=r"none of \[2\]"):
         class_weights(label, 3, "inverse")
@@ -172,6 +178,8 @@ def test_objective_for_a_fold(patients, classes, fold_of):
     assert (survival.n_outputs, survival.alpha) == (4, 0.4)
     weighted = objective_for(fold_of(classes(), "classification", 2), class_weights="inverse")
     assert weighted.class_weights.mean().item() == pytest.approx(1.0)
+    counts = objective_for(fold_of(classes(), "classification", 2), class_weights="counts")
+    assert (1 / counts.class_weights).sum().item() == pytest.approx(1.0)
     assert objective_for(fold_of(classes(), "classification", 2)).class_weights is None
     with pytest.raises(SettingsError, match="task"):
         objective_for(fold_of(classes(), "regression", 2))
@@ -187,3 +195,65 @@ def test_probabilities_sum_to_one_and_nan_is_refused():
             objective.predict(torch.zeros(2, 4))
     with pytest.raises(SettingsError, match="n_classes"):
         ClassificationObjective(1)
+
+
+def test_weights_by_counts_are_taken_as_they_are():
+    weights = class_weights(torch.tensor([0, 0, 0, 1]), 2, "counts")
+    logits, label = torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])
+    loss = ClassificationObjective(2, weights, rescale=False).loss(logits, {"label": label})
+    # every class contributes one log(2), whatever its size
+    assert loss.item() == pytest.approx(2 * math.log(2))
+
+
+@pytest.fixture
+def cox_case():
+    cases = json.loads((REFERENCES / "amc.json").read_text())["cases"]
+    return next(case for case in cases if case["name"] == "survival_heads_and_tcp_analogue")
+
+
+def test_cox_loss_equals_the_reference(cox_case):
+    given = cox_case["inputs"]
+    risk, time = torch.tensor(given["r"]).double(), torch.tensor(given["t"]).double()
+    event = torch.tensor(given["event"]).bool()
+    assert cox_loss(risk, time, event).item() == pytest.approx(cox_case["expected"]["cox_loss"])
+
+
+def test_cox_loss_knows_order_only_and_needs_an_event():
+    risk, time = torch.tensor([0.5, -1.0, 0.2]), torch.tensor([1.0, 2.0, 3.0])
+    event = torch.tensor([True, True, False])
+    assert cox_loss(risk, time, event) == cox_loss(risk, time**3, event)
+    torch.testing.assert_close(cox_loss(risk + 5.0, time, event), cox_loss(risk, time, event))
+    silent = risk.clone().requires_grad_()
+    loss = cox_loss(silent, time, torch.zeros(3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(silent.grad, torch.zeros(3))
+
+
+def test_cox_objective_predicts_risk_and_no_curves():
+    objective = CoxObjective()
+    assert list(objective.predict(torch.tensor([[1.0], [2.0]]))) == ["risk"]
+    with pytest.raises(ShapeError, match=r"\(b, 1\)"):
+        objective.predict(torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("risk", "time", "event", "words"),
+    [
+        (torch.zeros(3, 1), torch.ones(3), torch.ones(3).bool(), "one shape"),
+        (torch.zeros(3), torch.ones(2), torch.ones(3).bool(), "one shape"),
+        (torch.zeros(0), torch.ones(0), torch.ones(0).bool(), "one shape"),
+        (torch.zeros(3), torch.ones(3), torch.ones(3), "bool"),
+    ],
+)
+def test_cox_loss_refuses(risk, time, event, words):
+    with pytest.raises(ShapeError, match=words):
+        cox_loss(risk, time, event)
+
+
+def test_objective_of_survival_can_be_cox(patients, fold_of):
+    fold = fold_of(patients(), "survival", 4)
+    assert isinstance(objective_for(fold, survival_loss="cox"), CoxObjective)
+    assert isinstance(objective_for(fold), SurvivalObjective)
+    with pytest.raises(SettingsError, match="survival loss"):
+        objective_for(fold, survival_loss="weibull")

@@ -1,9 +1,13 @@
 """One loader per kind of publication; a card names the one that reads its files."""
 
+from mmlego.data.sources.citeseq import load_citeseq
 from mmlego.data.sources.dermatology import load_ham10000
 from mmlego.data.sources.embedded import load_transbig, load_wdbc
+from mmlego.data.sources.hspc import load_hspc
+from mmlego.data.sources.mogonet import load_mogonet
 from mmlego.data.sources.physionet import load_physionet
 from mmlego.data.sources.request import Request
+from mmlego.data.sources.spots import load_spots
 from mmlego.data.sources.synthetic import load_synthetic
 from mmlego.data.sources.tables import load_tables
 from mmlego.data.sources.tcga import load_tcga
@@ -15,6 +19,10 @@ SOURCES = {
     "transbig": load_transbig,
     "wdbc": load_wdbc,
     "synthetic": load_synthetic,
+    "spots": load_spots,
+    "citeseq": load_citeseq,
+    "hspc": load_hspc,
+    "mogonet": load_mogonet,
     "tables": load_tables,
 }
 

@@ -87,7 +87,8 @@ def load_ham10000(
         kept = drawn(table["lesion_id"], table["melanoma"], negatives_per_positive, draw)
         table = table[kept]
     ids = table["image_id"].to_numpy(dtype=str)
-    shapes = {"img": partial(patch_tokens, patch=patch), "photo": partial(small_picture, size=size)}
+    picture = partial(small_picture, size=size)
+    shapes = {"img": partial(patch_tokens, patch=patch), "photo": picture, "pixels": picture}
     wanted = {name: make for name, make in shapes.items() if name in request.modalities}
     pictures = _pictures(request.files.path("images"), ids, wanted) if wanted else {}
     modalities = {

@@ -55,6 +55,7 @@ class Request:
         groups: np.ndarray,
         modalities: Mapping[str, Modality],
         target: Target,
+        division: np.ndarray | None = None,
     ) -> Cohort:
         """Build the cohort with the name, title and task of the card."""
         return Cohort(
@@ -67,6 +68,7 @@ class Request:
             target=target,
             unit=self.unit,
             card=self.card,
+            division=division,
         )
 
 

@@ -1,0 +1,249 @@
+"""Tables, figures and sentences of the notebook `tcp_confidence`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmlego.dynamics.confidence import true_confidence
+from mmlego.experiments import fills, pairing
+from mmlego.experiments.dynamics import (
+    ARMS,
+    BOTH,
+    NONE,
+    ORACLE,
+    WITH_CONFIDENCE,
+    Trained,
+    explained,
+)
+from mmlego.experiments.dynamics_story import name_of
+from mmlego.experiments.session import Session
+from mmlego.experiments.views import main_metric, value_table
+from mmlego.learning.confidence_error import confidence_error, summarize_errors, which_to_trust
+
+CHOSEN, CONSTANT = "right", "constant"  # columns of ``trust``
+COLUMNS = ["arm", "repeat", "modality", "id", "predicted", "true", "correct"]
+
+
+def confidences(runs: Iterable[Trained]) -> pd.DataFrame:
+    """Predicted and true confidence of every test sample in every modality that it has.
+
+    Returns:
+        arm, repeat, modality, id, predicted, true, correct (1 where the unimodal classifier is
+            right, 0 where not, missing for survival); every fold is judged by its own model. A true
+        confidence of zero or none, which only Cox risks can have, is left out, since nothing can be
+        relative to it.
+    """
+    frames = []
+    for trained in runs:
+        if trained.arm.name not in WITH_CONFIDENCE:
+            continue
+        told, test = explained(trained.model, trained.test), trained.test
+        for name, predicted in told["confidence"].items():
+            here = test.present[name]
+            target = {key: value[here] for key, value in test.target.items()}
+            logits = told["unimodal"][name][here]
+            # single precision would round a very small probability to zero
+            true = true_confidence(logits.double(), target).double().numpy()
+            right = (
+                (logits.argmax(dim=1) == target["label"]).double().numpy()
+                if "label" in target
+                else np.nan
+            )
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "arm": trained.arm.name,
+                        "repeat": trained.fold.repeat,
+                        "modality": name,
+                        "id": test.ids[here.numpy()],
+                        "predicted": predicted[here].double().numpy(),
+                        "true": true,
+                        "correct": right,
+                    }
+                )
+            )
+    if not frames:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(frames, ignore_index=True)
+    return table[table["true"] > 0].reset_index(drop=True)
+
+
+def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """The rows of one arm."""
+    return table[table["arm"] == arm].reset_index(drop=True)
+
+
+def states(runs: Sequence[Trained]) -> pd.DataFrame:
+    """Predicted confidence in every modality, on real inputs and on stand-ins."""
+    names = runs[0].names if runs and len(runs[0].names) > 1 else ()
+    found = [fills.confidence_by_state(runs, name) for name in names]
+    return pd.concat(found, ignore_index=True) if found else fills.confidence_by_state([], "")
+
+
+def errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Error statistics by arm, repeat and modality: separate lists, each fold's own model."""
+    rows = [
+        dict(zip(("arm", "repeat", "modality"), key, strict=True))
+        | confidence_error(part["predicted"].to_numpy(), part["true"].to_numpy())
+        for key, part in table.groupby(["arm", "repeat", "modality"], sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def error_table(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
+    """Mean over folds of what matters, by modality, as text."""
+    part = found[found["arm"] == arm]
+    columns = {
+        "mean_true": "mean true",
+        "mean_predicted": "mean predicted",
+        "min_predicted": "lowest predicted",
+        "max_predicted": "highest predicted",
+        "mae": "mean absolute error",
+        "rmse": "root mean squared error",
+        "r2": "R²",
+        "above_0.1": "error above 10 %",
+        "above_0.5": "error above 50 %",
+        "above_1.0": "error above 100 %",
+        "pearson": "correlation",
+        "spearman": "rank correlation",
+    }
+    rows = []
+    for name, group in part.groupby("modality", sort=False):
+        row = {"modality": name}
+        for key, title in columns.items():
+            numbers = group[key].to_numpy(float)
+            numbers = numbers[np.isfinite(numbers)]
+            row[title] = (
+                f"{numbers.mean():.3f}"
+                + (f" ± {numbers.std(ddof=1):.3f}" if len(numbers) > 1 else "")
+                if len(numbers)
+                else "undefined"
+            )
+        rows.append(row)
+    return pd.DataFrame(rows).T.reset_index().pipe(_headed)
+
+
+def _headed(table: pd.DataFrame) -> pd.DataFrame:
+    """The first row of a turned table as its heading."""
+    if table.empty:
+        return table
+    head = ["statistic", *table.iloc[0, 1:]]
+    return table.iloc[1:].set_axis(head, axis=1).reset_index(drop=True)
+
+
+def trust(table: pd.DataFrame) -> pd.DataFrame:
+    """For every arm and repeat: how often the modality trusted most is the one that deserves it."""
+    rows = []
+    for (arm, repeat), part in table.groupby(["arm", "repeat"], sort=False):
+        wide = part.pivot(index="id", columns="modality", values=["predicted", "true"]).dropna()
+        names = list(part["modality"].unique())
+        if len(names) < 2 or wide.empty:
+            continue
+        found = which_to_trust(
+            {name: wide["predicted", name].to_numpy(float) for name in names},
+            {name: wide["true", name].to_numpy(float) for name in names},
+        )
+        rows.append({"arm": arm, "repeat": repeat} | found)
+    return pd.DataFrame(rows)
+
+
+def trust_sentences(found: pd.DataFrame) -> str:
+    """Whether predicted confidence says which modality to trust."""
+    if found.empty:
+        return "There is nothing to choose: fewer than two modalities have a confidence."
+    lines = []
+    for arm, part in found.groupby("arm", sort=False):
+        mean = part.mean(numeric_only=True)
+        gain = mean["right"] - mean["constant"]
+        lines.append(
+            f"* {ARMS[arm].title}: the modality with the highest predicted confidence is the one "
+            f"with the highest true confidence in {mean['right']:.1%} of the samples, against "
+            f"{mean['constant']:.1%} for always trusting the modality that is most confident on "
+            f"average ({gain:+.1%}) and {mean['chance']:.1%} for a guess."
+        )
+    return "\n".join(lines)
+
+
+def gain_table(session: Session) -> pd.DataFrame:
+    """What weighting is worth: none, predicted, true."""
+    chosen = [o for o in session.outcomes if o.variant in (NONE, *WITH_CONFIDENCE)]
+    return value_table(chosen, main_metric(session.cohort), name_of)
+
+
+def gains(session: Session) -> str:
+    """Predicted minus none, and true minus predicted, with their intervals."""
+    table = gain_table(session)
+    labels = set(table["label"])
+    pairs = [
+        pairing.compare(table, ARMS[first].title, ARMS[second].title)
+        for first, second in ((BOTH, NONE), (ORACLE, BOTH), (ORACLE, NONE))
+        if {ARMS[first].title, ARMS[second].title} <= labels
+    ]
+    return pairing.sentences(pairs) if pairs else "The arms to compare are not part of this run."
+
+
+def curves(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
+    """Rows of one arm, without its name."""
+    return of_arm(found, arm).drop(columns="arm")
+
+
+def summary_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean, population standard deviation, least and largest over all folds and modalities."""
+    table = summarize_errors(curves(found))
+    table = table[table["modality"] == "all modalities"].drop(columns="modality")
+    for column in ("mean", "sd", "min", "max"):
+        table[column] = table[column].map("{:.3f}".format)
+    return table.rename(columns={"sd": "standard deviation", "min": "least", "max": "largest"})
+
+
+def trust_pair(trusted: pd.DataFrame, arm: str, n_train: int, n_test: int) -> pairing.Paired:
+    """How much more often an arm's confidence chooses right than a constant choice, by split."""
+    part = trusted[trusted["arm"] == arm]
+    rows = [
+        part.assign(label=column, value=part[column], n_train=n_train, n_test=n_test)
+        for column in (CHOSEN, CONSTANT)
+    ]
+    return pairing.compare(pd.concat(rows), CHOSEN, CONSTANT)
+
+
+def _verdict(pair: pairing.Paired) -> str:
+    if pair.decided and pair.mean > 0:
+        word = "carries information about which modality to trust"
+    elif pair.decided:
+        word = "misleads about which modality to trust"
+    else:
+        word = "cannot be told from always trusting the same modality"
+    interval = f"95 % interval {pair.lower:+.1%} to {pair.upper:+.1%}, " if pair.n > 1 else ""
+    return (
+        f"Predicted confidence {word}: it chooses the better modality {pair.mean:+.1%} more often "
+        f"than a constant choice ({interval}{pairing.counted(pair.n, 'split')})."
+    )
+
+
+def conclusion(
+    table: pd.DataFrame, found: pd.DataFrame, trusted: pd.DataFrame, n_train: int, n_test: int
+) -> str:
+    """The answer of the page, from its numbers; sizes of the parts correct for their overlap."""
+    part = found[found["arm"] == BOTH]
+    if part.empty:
+        return "The arm `both` is not part of this run."
+    parts = part.groupby("modality", sort=False)
+    lines = []
+    for name, group in parts:
+        lines.append(
+            f"* `{name}`: predicted confidence is off by more than 10 % of the truth in "
+            f"{group['above_0.1'].mean():.0%} of the samples and by more than 100 % in "
+            f"{group['above_1.0'].mean():.0%}; rank correlation with the truth "
+            f"{group['spearman'].mean():.2f}."
+        )
+    if not trusted.empty and BOTH in set(trusted["arm"]):
+        lines.append(f"* {_verdict(trust_pair(trusted, BOTH, n_train, n_test))}")
+    span = table[table["arm"] == BOTH]["predicted"]
+    lines.append(
+        f"* The confidence is unbounded: predictions run from {span.min():.2f} to "
+        f"{span.max():.2f}, where the truth lies in (0, 1]."
+    )
+    return "\n".join(lines)

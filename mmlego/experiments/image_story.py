@@ -1,0 +1,80 @@
+"""Tables, figures and sentences of the notebook `image_dynamics`."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.experiments import pairing, story, views
+from mmlego.experiments.dynamics import ARMS, BOTH, NONE
+from mmlego.experiments.dynamics_story import metrics_of, name_of, spread
+from mmlego.experiments.image_arms import image_of
+from mmlego.experiments.outcome import Outcome
+from mmlego.experiments.session import Session
+from mmlego.figures import style
+
+
+def label_of(outcome: Outcome, image: str) -> str:
+    """What readers call the model of an outcome, with what it sees."""
+    base, _, rest = outcome.variant.partition(", ")
+    name = ARMS[base].title if base in ARMS else name_of(outcome)
+    name += f", {rest}" if rest else ""
+    return f"{name}, image only" if outcome.modalities == (image,) and base else name
+
+
+def table(session: Session) -> pd.DataFrame:
+    """Every model on every metric: mean ± standard deviation."""
+    image = image_of(session.folds[0])
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in session.outcomes:
+        groups.setdefault(label_of(outcome, image), []).append(outcome)
+    return pd.DataFrame(
+        {"model": name, "sees": " + ".join(found[0].modalities), "repeats": len(found)}
+        | {
+            style.title(metric): spread([o.metrics[metric] for o in found])
+            for metric in metrics_of(session)
+        }
+        for name, found in groups.items()
+    )
+
+
+def forest(session: Session) -> Figure:
+    """Every model that saw everything it was trained for, on the main metric."""
+    image = image_of(session.folds[0])
+    shown = [o for o in session.outcomes if "fill" not in o.facts]
+    return figures.forest_plot(
+        views.value_table(shown, views.main_metric(session.cohort), lambda o: label_of(o, image)),
+        metric=views.main_metric(session.cohort),
+        test_train_ratio=story.ratio(session),
+        order="value",
+    )
+
+
+def masked_text(session: Session) -> str:
+    """What replacing every test image by gray costs each model."""
+    metric, image = views.main_metric(session.cohort), image_of(session.folds[0])
+    rows = views.value_table(session.outcomes, metric, lambda o: label_of(o, image))
+    pairs = []
+    for name in dict.fromkeys(rows["label"]):
+        gray = f"{name}, {image} gray"
+        if gray in set(rows["label"]):
+            pairs.append(pairing.compare(rows, gray, name))
+    return pairing.sentences(pairs) if pairs else "There is no second modality to fall back on."
+
+
+def conclusion(session: Session, found: str) -> str:
+    """What the page says: the best model, then what was said about places."""
+    metric, image = views.main_metric(session.cohort), image_of(session.folds[0])
+    shown = [o for o in session.outcomes if "fill" not in o.facts]
+    rows = views.value_table(shown, metric, lambda o: label_of(o, image))
+    ranked = pairing.means(rows)
+    labels = set(rows["label"])
+    title = style.title(metric)
+    both = ARMS[BOTH].title
+    others = [ARMS[NONE].title, ARMS["static"].title, f"{both}, image only"]
+    pairs = [pairing.compare(rows, both, other) for other in others if {both, other} <= labels]
+    return (
+        f"* Highest mean {title[0].lower() + title[1:]}: **{ranked.index[0]}** "
+        f"({ranked['mean'].iloc[0]:.3f}).\n\n{pairing.sentences(pairs)}\n\n{found}"
+    )
