@@ -19,6 +19,7 @@ ALLOWED = {
     "lego": {"errors"},
     "encoders": {"errors", "lego"},
     "baselines": {"errors", "lego", "encoders"},
+    "dynamics": {"errors", "lego", "encoders", "baselines"},
     "data": {"errors", "_version"},
     "learning": {"errors", "data"},
     "figures": {"errors", "learning", "data"},
@@ -27,6 +28,7 @@ OUTSIDE = {
     "lego": {"torch", "einops", "safetensors"},
     "encoders": {"torch", "einops"},
     "baselines": {"torch", "einops"},
+    "dynamics": {"torch"},
 }
 
 

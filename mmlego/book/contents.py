@@ -13,7 +13,15 @@ import yaml
 from mmlego.book.pages import Page
 from mmlego.data.card import Card
 
-_METHODS = ["encoders", "lego_block", "lego_merge", "lego_fuse", "baselines", "contradictions"]
+_METHODS = [
+    "encoders",
+    "lego_block",
+    "lego_merge",
+    "lego_fuse",
+    "mm_dynamics",
+    "baselines",
+    "contradictions",
+]
 # Executed notebooks that belong to no cohort, in reading order.
 _ANSWER = ("table1", "protocol_worth", "summary")
 _CHECKS = ("requirements", "efficiency", "properties", "signal_interference")

@@ -89,10 +89,11 @@ def verify(path: Path, source: SourceFile) -> Path:
 
 def _verify_packed(path: Path, source: SourceFile) -> Path:
     found = _content_sha256(path)
-    if found is None or source.sha256 not in (None, found):
+    known = {source.sha256, source.content_sha256} - {None}
+    if found is None or (known and found not in known):
         raise DownloadError(
-            f"'{path}': expected the packed content of '{source.path}', got a damaged file or "
-            "other content; delete it and fetch it again"
+            f"'{path}': expected the packed content of '{source.path}', got a truncated file "
+            "or other content; delete it and fetch it again"
         )
     return path
 

@@ -10,7 +10,6 @@ from mmlego.data.card import Card, SourceFile
 from mmlego.data.fetch import download, verify
 from mmlego.errors import DataError, DownloadError
 
-
 _PACKED = {False: ".gz", True: ".tar"}  # ending of a packed copy, by whether it is a folder
 
 

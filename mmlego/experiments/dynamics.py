@@ -19,7 +19,7 @@ from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome, tell
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import DynamicsBase, DynamicsSettings
-from mmlego.experiments.store import FitStore, fit_key
+from mmlego.experiments.store import FitStore, StoredFit, fit_key
 from mmlego.experiments.training import (
     Recipe,
     fit_settings,
@@ -298,28 +298,10 @@ def _train_oracle(
         torch=torch.__version__,
         code=[code_digest("mmlego.experiments.dynamics"), code_digest(_CODE)],
     )
-    objective = objective_of(fold, recipe.fit)
     stored = store.get(key)
     if stored is None:
         store.require_writable(f"{arm.method} {arm.name}, repeat {fold.repeat}")
-        done = fit(
-            model,
-            parts["train"],
-            None,
-            objective,
-            settings=recipe.fit,
-            seed=seed,
-            device=recipe.device,
-        )
-        logits = explained(model, parts["test"])["logits"]
-        facts = {
-            "history": done.history,
-            "best_epoch": done.best_epoch,
-            "seconds": done.seconds,
-            "n_parameters": done.n_parameters,
-        }
-        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-        stored = store.put(key, weights | {_LOGITS: logits}, facts)
+        stored = _fit_oracle(key, model, parts, fold, recipe, seed, store)
     model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
     facts = dict(stored.facts)
     outcome = outcome_of(
@@ -329,7 +311,6 @@ def _train_oracle(
         method=arm.method,
         variant=arm.name,
         modalities=names,
-        objective=objective,
         n_train=len(parts["train"]),
         seconds=facts.pop("seconds"),
         history=facts.pop("history"),
@@ -337,6 +318,35 @@ def _train_oracle(
         key=stored.key,
     )
     return Trained(arm, fold, names, outcome, model.eval())
+
+
+def _fit_oracle(
+    key: str,
+    model: nn.Module,
+    parts: Mapping[str, Samples],
+    fold: Fold,
+    recipe: Recipe,
+    seed: int,
+    store: FitStore,
+) -> StoredFit:
+    done = fit(
+        model,
+        parts["train"],
+        None,
+        objective_of(fold, recipe.fit),
+        settings=recipe.fit,
+        seed=seed,
+        device=recipe.device,
+    )
+    facts = {
+        "history": done.history,
+        "best_epoch": done.best_epoch,
+        "seconds": done.seconds,
+        "n_parameters": done.n_parameters,
+    }
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    logits = explained(model, parts["test"])["logits"]
+    return store.put(key, weights | {_LOGITS: logits}, facts)
 
 
 @torch.no_grad()

@@ -202,7 +202,7 @@ def _candidates(channel: np.ndarray, seen: np.ndarray) -> list[tuple[float, np.n
     threshold, clear = otsu(channel[seen])
     mask = _largest((channel <= threshold) & seen)
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
-    fits = clear >= _CLEAR  and AREA[0] <= mask.mean() <= AREA[1]
+    fits = clear >= _CLEAR and rim <= _RIM and AREA[0] <= mask.mean() <= AREA[1]
     return [(clear * (1 - rim), mask)] if fits else []
 
 

@@ -27,8 +27,8 @@ class FitSettings:
         learning_rate: Initial step size of Adam.
         l1: Weight of the sum of absolute values of the weight matrices.
         weight_decay: Weight of the squared values of all trainable parameters, in Adam.
-        schedule: ``plateau`` lowers the learning rate when the validation loss stands still, ``step``
-            multiplies it by ``step_factor`` every ``step_size`` epochs.
+        schedule: ``plateau`` lowers the learning rate when the validation loss stands still;
+            ``step`` multiplies it by ``step_factor`` every ``step_size`` epochs.
         step_size: Epochs between two steps of the schedule ``step``.
         step_factor: Factor of a step, in (0, 1).
         plateau_factor: Factor on the learning rate when the validation loss stands still, in

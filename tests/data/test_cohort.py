@@ -23,6 +23,19 @@ def test_lengths_must_agree(make_cohort, make_modality):
         make_modality(np.zeros((4, 2)), features=("a", "b", "c"))
 
 
+def test_a_division_has_one_entry_per_sample_and_is_carried_along(make_cohort):
+    division = np.repeat(["train", "test"], 20)
+    cohort = make_cohort(division=division)
+    assert cohort.subset([3, 30]).division.tolist() == ["train", "test"]
+    assert cap(cohort, 10).division.shape == (10,)
+    assert cohort.select(["m"]).division.tolist() == division.tolist()
+    assert cohort.describe()["division"] == {"test": 20, "train": 20}
+    assert cohort.fingerprint() != make_cohort().fingerprint()
+    assert make_cohort().division is None
+    with pytest.raises(DataError, match="expected one length, got .*division: 39"):
+        make_cohort(division=division[:39])
+
+
 def test_nan_is_allowed_and_infinity_is_not(make_modality):
     values = np.zeros((3, 2))
     values[0, 0] = np.nan

@@ -123,6 +123,40 @@ def test_gzip_files_of_equal_content_are_accepted(tmp_path):
         verify(path, source)
 
 
+def test_a_packed_copy_serves_in_place_of_the_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMLEGO_CACHE", str(tmp_path / "cache"))
+    card = load_card("rosmap")
+    content = b"0\n1\n"
+    source = card.sources["labels_test"].model_copy(
+        update={"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    )
+    files = Files(card.model_copy(update={"sources": {"labels_test": source}}), tmp_path)
+    packed = tmp_path / f"{source.path}.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress(content, mtime=3))
+    assert files.path("labels_test") == packed
+    for bad in (gzip.compress(b"0\n0\n"), gzip.compress(content)[:-6]):
+        packed.write_bytes(bad)
+        with pytest.raises(DownloadError, match="expected the packed content of 'rosmap/labels_te"):
+            files.path("labels_test")
+    packed.with_suffix("").write_bytes(content)
+    assert files.path("labels_test") == packed.with_suffix("")
+
+
+def test_a_folder_is_found_as_it_is_or_packed(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMLEGO_CACHE", str(tmp_path / "cache"))
+    files = Files(load_card("citeseq-hspc"), tmp_path)
+    with pytest.raises(DownloadError, match="to obtain: Bone-Marrow-Cytomorphology"):
+        files.path("images")
+    folder = tmp_path / "citeseq_hspc/bm_images"
+    folder.parent.mkdir()
+    packed = folder.with_name("bm_images.tar")
+    packed.write_bytes(b"")
+    assert files.path("images") == packed
+    folder.mkdir()
+    assert files.path("images") == folder
+
+
 def test_folders_are_searched_in_order(monkeypatch, tmp_path):
     explicit, own, mirror, cached = (tmp_path / n for n in ("explicit", "own", "mirror", "cache"))
     monkeypatch.setenv("MMLEGO_DATA", str(mirror))

@@ -18,7 +18,7 @@ from mmlego.data.binning import assign_bins, fit_bin_edges
 from mmlego.data.scaling import CLIP, fit_scaler
 from mmlego.errors import DataError, ModalityError
 
-SCALINGS = ["standard", "signed_log", "quantile", "none"]
+SCALINGS = ["standard", "signed_log", "quantile", "minmax", "none"]
 
 
 @pytest.fixture
@@ -106,7 +106,8 @@ def test_missing_values_become_the_training_mean(make_modality, scaling):
     values[:10, 0] = np.nan
     scaler = fit_scaler(make_modality(values, scaling=scaling))
     filled = scaler(np.full((1, 2), np.nan))
-    expected = scaler.mean if scaling == "none" else np.zeros(2)
+    expected = {"none": scaler.mean, "minmax": scaler(scaler.mean[None])[0]}
+    expected = expected.get(scaling, np.zeros(2))
     np.testing.assert_allclose(filled[0], expected, rtol=1e-6)
     if scaling == "none":
         np.testing.assert_allclose(scaler.mean, np.nanmean(values, axis=0))
@@ -135,6 +136,19 @@ def test_quantile_scaling_makes_skewed_features_normal(make_modality):
     values = np.exp(3 * np.random.default_rng(2).standard_normal((500, 1)))
     out = fit_scaler(make_modality(values, scaling="quantile"))(values)[:, 0]
     assert np.mean(out**3) == pytest.approx(0, abs=0.1)
+
+
+def test_minmax_scaling_is_that_of_the_published_code(make_modality):
+    rng = np.random.default_rng(5)
+    values = rng.lognormal(size=(30, 3)).astype(np.float32)
+    scaler = fit_scaler(make_modality(values, scaling="minmax"))
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    new = 20 * rng.standard_normal((5, 3)).astype(np.float32)
+    expected = (new.astype(float) - low) / (span.astype(float) + 1e-10)
+    np.testing.assert_allclose(scaler(new), expected, rtol=1e-5)
+    assert np.abs(scaler(new)).max() > 1  # nothing is clipped
+    inside = scaler(values)
+    np.testing.assert_allclose([inside.min(axis=0), inside.max(axis=0)], [[0] * 3, [1] * 3])
 
 
 def test_images_are_scaled_by_channel(make_cohort, make_modality):

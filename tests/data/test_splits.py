@@ -18,7 +18,16 @@ from mmlego.data import (
 from mmlego.errors import DataError
 
 EMBEDDED = ["transbig", "wdbc", "synthetic"]
-REAL = ["tcga-blca", "tcga-brca", "tcga-kirp", "tcga-ucec", "physionet2012-mortality", "ham10000"]
+REAL = [
+    "tcga-blca",
+    "tcga-brca",
+    "tcga-kirp",
+    "tcga-ucec",
+    "physionet2012-mortality",
+    "ham10000",
+    "rosmap",
+    "citeseq",
+]
 # rows of test patients that are also training patients under the published rule, seeds 1 to 5
 LEAKS = {"tcga-blca": 0.200, "tcga-brca": 0.093, "tcga-kirp": 0.100, "tcga-ucec": 0.118}
 
@@ -115,7 +124,10 @@ def test_splits_repeat_exactly_and_do_not_depend_on_row_order(make_cohort):
 
 def test_bad_arguments_are_refused(make_cohort):
     cohort = make_cohort()
-    with pytest.raises(DataError, match="unit to be one of patient, row, official, official_full, donor, got 'slide'"):
+    with pytest.raises(
+        DataError,
+        match="unit to be one of patient, row, official, official_full, donor, got 'slide'",
+    ):
         make_splits(cohort, unit="slide")
     with pytest.raises(DataError, match="1 or more repeats"):
         make_splits(cohort, repeats=0)
@@ -147,7 +159,8 @@ def test_committed_splits_of_real_cohorts_equal_the_rule(mirror):
 
 def test_there_are_committed_splits_for_every_cohort_with_fixed_samples(root):
     for card in list_cards():
-        if card.expected is not None:
+        # the ids of a gated cohort are not ours to commit
+        if card.expected is not None and card.access.level != "gated":
             found = list((root / "data/splits").glob(f"{card.name}.csv*"))
             assert found, card.name
     size = sum(path.stat().st_size for path in (root / "data/splits").iterdir())

@@ -154,7 +154,8 @@ def _read_proteins(path: Path, cells: np.ndarray) -> pd.DataFrame:
 def _read_genes(request: Request, n: int) -> tuple[sparse.csr_matrix, list[str]]:
     path = request.files.path("genes")
     try:
-        counts = sparse.load_npz(path).tocsr()
+        with open(path, "rb") as file:
+            counts = sparse.load_npz(file).tocsr()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DownloadError(
             f"'{path}': expected a sparse matrix of scipy, got '{error}'; obtain it again"
