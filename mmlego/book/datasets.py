@@ -77,13 +77,22 @@ def _modalities(card: Card) -> str:
     return f"## Modalities\n\n{head}\n" + "\n".join(rows) + (f"\n\n{details}" if details else "")
 
 
+_UNITS = {
+    "patient": "by patient",
+    "row": "by row",
+    "official": "with the publisher's test part",
+    "official_full": "with that and no validation part",
+    "donor": "with one donor held out",
+}
+
+
 def _target(card: Card) -> str:
     target = card.target
     if target.kind == "survival":
         text = f"Time to an event, in {target.unit}; `event` is true where it was observed."
     else:
         text = f"One of {len(target.classes)} classes: {', '.join(target.classes)}."
-    units = " and ".join(f"by {unit}" for unit in card.split_units)
+    units = " and ".join(_UNITS[unit] for unit in card.split_units)
     return (
         f"## What is predicted\n\n{text}\n{target.definition}\nSplits can be made {units}.".replace(
             "\n\n\n", "\n\n"

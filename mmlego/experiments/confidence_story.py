@@ -18,12 +18,27 @@ from mmlego.experiments.dynamics import (
     Trained,
     explained,
 )
-from mmlego.experiments.dynamics_story import name_of
+from mmlego.experiments.dynamics_published import CHECKPOINT_ERRORS
+from mmlego.experiments.dynamics_story import name_of, spread
 from mmlego.experiments.session import Session
 from mmlego.experiments.views import main_metric, value_table
 from mmlego.learning.confidence_error import confidence_error, summarize_errors, which_to_trust
 
 CHOSEN, CONSTANT = "right", "constant"  # columns of ``trust``
+STATISTICS = {
+    "mean_true": "mean true",
+    "mean_predicted": "mean predicted",
+    "min_predicted": "lowest predicted",
+    "max_predicted": "highest predicted",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R²",
+    "above_0.1": "error above 10 %",
+    "above_0.5": "error above 50 %",
+    "above_1.0": "error above 100 %",
+    "pearson": "correlation",
+    "spearman": "rank correlation",
+}
 COLUMNS = ["arm", "repeat", "modality", "id", "predicted", "true", "correct"]
 
 
@@ -96,34 +111,25 @@ def errors(table: pd.DataFrame) -> pd.DataFrame:
 def error_table(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
     """Mean over folds of what matters, by modality, as text."""
     part = found[found["arm"] == arm]
-    columns = {
-        "mean_true": "mean true",
-        "mean_predicted": "mean predicted",
-        "min_predicted": "lowest predicted",
-        "max_predicted": "highest predicted",
-        "mae": "mean absolute error",
-        "rmse": "root mean squared error",
-        "r2": "R²",
-        "above_0.1": "error above 10 %",
-        "above_0.5": "error above 50 %",
-        "above_1.0": "error above 100 %",
-        "pearson": "correlation",
-        "spearman": "rank correlation",
-    }
     rows = []
     for name, group in part.groupby("modality", sort=False):
         row = {"modality": name}
-        for key, title in columns.items():
-            numbers = group[key].to_numpy(float)
-            numbers = numbers[np.isfinite(numbers)]
-            row[title] = (
-                f"{numbers.mean():.3f}"
-                + (f" ± {numbers.std(ddof=1):.3f}" if len(numbers) > 1 else "")
-                if len(numbers)
-                else "undefined"
-            )
+        for key, title in STATISTICS.items():
+            row[title] = spread(group[key].to_numpy(float))
         rows.append(row)
     return pd.DataFrame(rows).T.reset_index().pipe(_headed)
+
+
+def checkpoint_table(session: Session) -> pd.DataFrame:
+    """The same statistics of the published checkpoint; no rows but for its own division of ROSMAP.
+
+    Source: the checkpoint of Han et al. 2022, evaluated by us.
+    """
+    settings = session.settings
+    if session.cohort.name != "rosmap" or not settings.split_unit.startswith("official"):
+        return pd.DataFrame()
+    table = pd.DataFrame(CHECKPOINT_ERRORS).rename(index=STATISTICS)
+    return table.rename_axis("statistic").reset_index()
 
 
 def _headed(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from mmlego.learning.localization import centre_prior, heat_auc, heat_share, les
 
 MAP, PRIOR = "heat-map", "distance from the center"
 GATED = (BOTH, FEATURE)
+EVEN = 1e-6  # below this spread, a map says nothing about places
 
 
 @dataclass(frozen=True)
@@ -164,14 +165,14 @@ def spread_text(found: Sequence[Heat]) -> str:
     """How hot maps are, and whether they differ from image to image."""
     lines = []
     for heat in found:
-        if heat.repeat != found[0].repeat:
-            continue
         within = heat.maps.std(axis=(1, 2)).mean()
+        even = heat.maps.std() < EVEN
         between = heat.maps.std(axis=0).mean()
         lines.append(
             f"* {heat.arm}, split {heat.repeat}: mean heat {heat.maps.mean():.3f}; standard "
             f"deviation within an image {within:.3f}, of the same pixel between images "
             f"{between:.3f}."
+            + (" The map is even everywhere: this gate was born dead or has died." if even else "")
         )
     text = "\n".join(lines)
     return text or f"None of {pairing.counted(len(found), 'map')} to describe."

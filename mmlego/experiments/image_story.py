@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.experiments import pairing, story, views
 from mmlego.experiments.dynamics import ARMS, BOTH, NONE
+from mmlego.experiments.dynamics_published import published_dynamics
 from mmlego.experiments.dynamics_story import metrics_of, name_of, spread
 from mmlego.experiments.image_arms import image_of
 from mmlego.experiments.outcome import Outcome
@@ -37,6 +38,28 @@ def table(session: Session) -> pd.DataFrame:
         }
         for name, found in groups.items()
     )
+
+
+def published_table(session: Session) -> pd.DataFrame:
+    """The published runs with images: the gap between models, as far as tasks can be compared."""
+    known = published_dynamics(session.cohort.name, session.settings.split_unit, images=True)
+    names = {
+        ("convnet", ""): "convolutional network, image only",
+        ("mm_static", "static"): ARMS["static"].title,
+        ("mm_dynamics", "both"): ARMS[BOTH].title,
+        ("mm_static", "static, gray"): f"{ARMS['static'].title}, image gray",
+        ("mm_dynamics", "both, gray"): f"{ARMS[BOTH].title}, image gray",
+        ("mm_dynamics", "both, without images"): f"{ARMS[BOTH].title}, trained without images",
+    }
+    known["model"] = [names[key] for key in zip(known["method"], known["variant"], strict=True)]
+    rows = []
+    for model, part in known.groupby("model", sort=False):
+        row = {"model": model}
+        for found in part.itertuples():
+            row[style.title(found.metric)] = f"{found.published:.3f} ± {found.published_sd:.3f}"
+        why = part["why"].iloc[0]
+        rows.append(row | {"comparable": f"no: {why}" if why else "yes"})
+    return pd.DataFrame(rows)
 
 
 def forest(session: Session) -> Figure:

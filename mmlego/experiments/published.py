@@ -60,7 +60,8 @@ def read_published(name: str) -> pd.DataFrame:
     for folder in card_dirs():
         path = folder / "published" / name
         if path.is_file():
-            return pd.read_csv(path)
+            # "None" is the name of a model and not a gap
+            return pd.read_csv(path, keep_default_na=False, na_values=[""])
     raise DataError(
         f"published numbers: {name} not found in {[str(f) for f in card_dirs()]}; reinstall mmlego"
     )

@@ -21,9 +21,19 @@ from matplotlib.lines import Line2D
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "MM-Lego": ("#00507d", ("lego_fuse", "lego_merge", "lego_block")),
     "Unimodal encoders": ("#006e52", ("snn", "abmil", "convnet")),
-    "Classical models": ("#7a5a2e", (
-        "coxnet", "rsf", "boosting", "logistic", "random_forest", "svm", "knn", "mlp",
-    )),
+    "Classical models": (
+        "#7a5a2e",
+        (
+            "coxnet",
+            "rsf",
+            "boosting",
+            "logistic",
+            "random_forest",
+            "svm",
+            "knn",
+            "mlp",
+        ),
+    ),
     "Late fusion": ("#c65a00", ("late_bilinear", "late_concat", "ensemble")),
     "Multimodal baselines": ("#9c3f77", ("healnet", "mcat", "perceiver", "multimodn")),
     "Weight merging": ("#5b6470", ("weight_merging",)),

@@ -212,6 +212,16 @@ def test_pictures_are_shrunk_to_mean_colors(own):
     assert photo.values.max() <= 1
 
 
+def test_pixels_are_the_same_pictures_and_stay_in_the_unit_interval(own):
+    cohort = load_cohort(own(), modalities=["photo", "pixels"])
+    photo, pixels = (cohort.modalities[name].values for name in ("photo", "pixels"))
+    np.testing.assert_array_equal(photo, pixels)
+    fold = make_fold(cohort, make_splits(cohort, repeats=1)[0])
+    assert fold.train.values["pixels"].min() >= 0
+    assert fold.train.values["pixels"].max() <= 1
+    assert fold.train.values["photo"].min() < 0
+
+
 def test_a_fold_scales_every_channel_on_the_training_part(own):
     cohort = everything(own(), negatives_per_positive=None)
     values = cohort.modalities["photo"].values
