@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from mmlego.dynamics.confidence import true_confidence
 from mmlego.experiments import fills, pairing
-from mmlego.experiments.dynamics import (
-    ARMS,
-    BOTH,
-    NONE,
-    ORACLE,
-    WITH_CONFIDENCE,
-    Trained,
-    explained,
-)
+from mmlego.experiments.confidences import CHOSEN, CONSTANT
+from mmlego.experiments.dynamics import BOTH, NONE, ORACLE, WITH_CONFIDENCE, Trained
 from mmlego.experiments.dynamics_published import CHECKPOINT_ERRORS
-from mmlego.experiments.dynamics_story import name_of, spread
+from mmlego.experiments.dynamics_story import name_of, paired_sentences, spread, title_of
 from mmlego.experiments.session import Session
+from mmlego.experiments.story import fixed_test
 from mmlego.experiments.views import main_metric, value_table
-from mmlego.learning.confidence_error import confidence_error, summarize_errors, which_to_trust
+from mmlego.learning.confidence_error import summarize_errors
 
-CHOSEN, CONSTANT = "right", "constant"  # columns of ``trust``
 STATISTICS = {
     "mean_true": "mean true",
     "mean_predicted": "mean predicted",
@@ -42,50 +33,6 @@ STATISTICS = {
 COLUMNS = ["arm", "repeat", "modality", "id", "predicted", "true", "correct"]
 
 
-def confidences(runs: Iterable[Trained]) -> pd.DataFrame:
-    """Predicted and true confidence of every test sample in every modality that it has.
-
-    Returns:
-        arm, repeat, modality, id, predicted, true, correct (1 where the unimodal classifier is
-            right, 0 where not, missing for survival); every fold is judged by its own model. A true
-        confidence of zero or none, which only Cox risks can have, is left out, since nothing can be
-        relative to it.
-    """
-    frames = []
-    for trained in runs:
-        if trained.arm.name not in WITH_CONFIDENCE:
-            continue
-        told, test = explained(trained.model, trained.test), trained.test
-        for name, predicted in told["confidence"].items():
-            here = test.present[name]
-            target = {key: value[here] for key, value in test.target.items()}
-            logits = told["unimodal"][name][here]
-            # single precision would round a very small probability to zero
-            true = true_confidence(logits.double(), target).double().numpy()
-            right = (
-                (logits.argmax(dim=1) == target["label"]).double().numpy()
-                if "label" in target
-                else np.nan
-            )
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "arm": trained.arm.name,
-                        "repeat": trained.fold.repeat,
-                        "modality": name,
-                        "id": test.ids[here.numpy()],
-                        "predicted": predicted[here].double().numpy(),
-                        "true": true,
-                        "correct": right,
-                    }
-                )
-            )
-    if not frames:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(frames, ignore_index=True)
-    return table[table["true"] > 0].reset_index(drop=True)
-
-
 def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
     """The rows of one arm."""
     return table[table["arm"] == arm].reset_index(drop=True)
@@ -96,16 +43,6 @@ def states(runs: Sequence[Trained]) -> pd.DataFrame:
     names = runs[0].names if runs and len(runs[0].names) > 1 else ()
     found = [fills.confidence_by_state(runs, name) for name in names]
     return pd.concat(found, ignore_index=True) if found else fills.confidence_by_state([], "")
-
-
-def errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Error statistics by arm, repeat and modality: separate lists, each fold's own model."""
-    rows = [
-        dict(zip(("arm", "repeat", "modality"), key, strict=True))
-        | confidence_error(part["predicted"].to_numpy(), part["true"].to_numpy())
-        for key, part in table.groupby(["arm", "repeat", "modality"], sort=False)
-    ]
-    return pd.DataFrame(rows)
 
 
 def error_table(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
@@ -140,22 +77,6 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[1:].set_axis(head, axis=1).reset_index(drop=True)
 
 
-def trust(table: pd.DataFrame) -> pd.DataFrame:
-    """For every arm and repeat: how often the modality trusted most is the one that deserves it."""
-    rows = []
-    for (arm, repeat), part in table.groupby(["arm", "repeat"], sort=False):
-        wide = part.pivot(index="id", columns="modality", values=["predicted", "true"]).dropna()
-        names = list(part["modality"].unique())
-        if len(names) < 2 or wide.empty:
-            continue
-        found = which_to_trust(
-            {name: wide["predicted", name].to_numpy(float) for name in names},
-            {name: wide["true", name].to_numpy(float) for name in names},
-        )
-        rows.append({"arm": arm, "repeat": repeat} | found)
-    return pd.DataFrame(rows)
-
-
 def trust_sentences(found: pd.DataFrame) -> str:
     """Whether predicted confidence says which modality to trust."""
     if found.empty:
@@ -165,10 +86,10 @@ def trust_sentences(found: pd.DataFrame) -> str:
         mean = part.mean(numeric_only=True)
         gain = mean["right"] - mean["constant"]
         lines.append(
-            f"* {ARMS[arm].title}: the modality with the highest predicted confidence is the one "
+            f"* {title_of(arm)}: the modality with the highest predicted confidence is the one "
             f"with the highest true confidence in {mean['right']:.1%} of the samples, against "
-            f"{mean['constant']:.1%} for always trusting the modality that is most confident on "
-            f"average ({gain:+.1%}) and {mean['chance']:.1%} for a guess."
+            f"{mean['constant']:.1%} for always trusting the modality that is best on the "
+            f"validation part ({gain:+.1%}) and {mean['chance']:.1%} for a guess."
         )
     return "\n".join(lines)
 
@@ -184,11 +105,15 @@ def gains(session: Session) -> str:
     table = gain_table(session)
     labels = set(table["label"])
     pairs = [
-        pairing.compare(table, ARMS[first].title, ARMS[second].title)
+        pairing.compare(table, title_of(first), title_of(second))
         for first, second in ((BOTH, NONE), (ORACLE, BOTH), (ORACLE, NONE))
-        if {ARMS[first].title, ARMS[second].title} <= labels
+        if {title_of(first), title_of(second)} <= labels
     ]
-    return pairing.sentences(pairs) if pairs else "The arms to compare are not part of this run."
+    return (
+        paired_sentences(session, pairs)
+        if pairs
+        else "The arms to compare are not part of this run."
+    )
 
 
 def curves(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
@@ -215,7 +140,12 @@ def trust_pair(trusted: pd.DataFrame, arm: str, n_train: int, n_test: int) -> pa
     return pairing.compare(pd.concat(rows), CHOSEN, CONSTANT)
 
 
-def _verdict(pair: pairing.Paired) -> str:
+def _verdict(pair: pairing.Paired, fixed: bool) -> str:
+    if fixed:
+        return (
+            f"Predicted confidence chooses the better modality {pair.mean:+.1%} more often than a "
+            f"constant choice, over {pairing.counted(pair.n, 'seed')} on one test part."
+        )
     if pair.decided and pair.mean > 0:
         word = "carries information about which modality to trust"
     elif pair.decided:
@@ -230,9 +160,9 @@ def _verdict(pair: pairing.Paired) -> str:
 
 
 def conclusion(
-    table: pd.DataFrame, found: pd.DataFrame, trusted: pd.DataFrame, n_train: int, n_test: int
+    session: Session, table: pd.DataFrame, found: pd.DataFrame, trusted: pd.DataFrame
 ) -> str:
-    """The answer of the page, from its numbers; sizes of the parts correct for their overlap."""
+    """The answer of the page, from its numbers."""
     part = found[found["arm"] == BOTH]
     if part.empty:
         return "The arm `both` is not part of this run."
@@ -246,7 +176,12 @@ def conclusion(
             f"{group['spearman'].mean():.2f}."
         )
     if not trusted.empty and BOTH in set(trusted["arm"]):
-        lines.append(f"* {_verdict(trust_pair(trusted, BOTH, n_train, n_test))}")
+        fold = session.folds[0]
+        pair = trust_pair(trusted, BOTH, len(fold.train), len(fold.test))
+        lines.append(f"* {_verdict(pair, fixed_test(session))}")
+    zero = int(part["left_out"].sum())
+    if zero:
+        lines.append(f"* {zero} true confidences of zero are left out of all relative errors.")
     span = table[table["arm"] == BOTH]["predicted"]
     lines.append(
         f"* The confidence is unbounded: predictions run from {span.min():.2f} to "

@@ -52,9 +52,38 @@ def metrics_of(session: Session) -> tuple[str, ...]:
 def name_of(outcome: Outcome) -> str:
     """What readers call the model of an outcome."""
     if outcome.variant in ARMS:
-        return ARMS[outcome.variant].title
+        return title_of(outcome.variant)
     best = outcome.variant.startswith("best by validation")
     return "Best single block" if best else METHODS[outcome.method].title
+
+
+def title_of(arm: str) -> str:
+    """What readers call an arm; true confidences are no bound that training must reach."""
+    return "true confidence (uses the label)" if arm == ORACLE else ARMS[arm].title
+
+
+def paired_sentences(session: Session, pairs: Sequence[pairing.Paired]) -> str:
+    """Comparisons with intervals; where all repeats share a test part, without."""
+    if not story.fixed_test(session):
+        return pairing.sentences(pairs)
+    return "\n".join(
+        f"* {pair.first} minus {pair.second}: {pair.mean:+.3f} over "
+        f"{pairing.counted(pair.n, 'seed')} on one test part."
+        for pair in pairs
+    )
+
+
+def spread_of(session: Session) -> dict[str, object]:
+    """How a figure shows the spread of repeats."""
+    if story.fixed_test(session):
+        return {"spread": "sd"}
+    return {"test_train_ratio": story.ratio(session)}
+
+
+def ablation_metric(session: Session) -> str:
+    """The metric of the published ablations for classes, else the main one."""
+    survival = session.cohort.task == "survival"
+    return views.main_metric(session.cohort) if survival else "macro_f1"
 
 
 def is_arm(outcome: Outcome) -> bool:
@@ -97,14 +126,21 @@ def _forest(session: Session, outcomes: Sequence[Outcome]) -> Figure:
     return figures.forest_plot(
         table,
         metric=metric,
-        test_train_ratio=story.ratio(session),
         order="value",
         published_label="published" if comparable else "published (other data)",
+        **spread_of(session),
     )
 
 
 def _published(session: Session) -> pd.DataFrame:
-    return published_dynamics(session.cohort.name, session.settings.split_unit)
+    settings = session.settings
+    return published_dynamics(
+        session.cohort.name,
+        settings.split_unit,
+        modalities=session.folds[0].names,
+        whole=session.cohort.capped_from is None,
+        repeats=settings.repeats,
+    )
 
 
 def metric_table(session: Session) -> pd.DataFrame:
@@ -144,13 +180,13 @@ def _printed(row: pd.Series) -> str:
 
 
 def ablation_bars(session: Session) -> Figure | None:
-    """The four ablations on the main metric; None where they are not part of the run."""
+    """The four ablations; None where they are not part of the run."""
     table = _ablations(session)
     if table.empty:
         return None
     return figures.ablation_bars(
         table,
-        metric=views.main_metric(session.cohort),
+        metric=ablation_metric(session),
         method="mm_dynamics",
         reference=ARMS[NONE].title if ARMS[NONE].title in set(table["label"]) else None,
     )
@@ -158,15 +194,16 @@ def ablation_bars(session: Session) -> Figure | None:
 
 def ablation_differences(session: Session) -> Figure | None:
     """Every arm minus the plain model without either weighting, paired by repeat."""
-    table = values(session, [o for o in session.outcomes if is_arm(o)])
+    metric = ablation_metric(session)
+    table = values(session, [o for o in session.outcomes if is_arm(o)], metric)
     reference = ARMS[NONE].title
     if reference not in set(table["label"]) or table["label"].nunique() < 2:
         return None
     return figures.paired_differences(
         table,
         reference=reference,
-        metric=views.main_metric(session.cohort),
-        test_train_ratio=story.ratio(session),
+        metric=metric,
+        **spread_of(session),
     )
 
 
@@ -175,7 +212,7 @@ def _ablations(session: Session) -> pd.DataFrame:
     if not chosen:
         return pd.DataFrame()
     place = {ARMS[name].title: i for i, name in enumerate(ABLATIONS)}
-    table = values(session, chosen)
+    table = values(session, chosen, ablation_metric(session))
     return table.sort_values("label", key=lambda c: c.map(place), kind="stable")
 
 
@@ -221,7 +258,7 @@ def ranking_text(table: pd.DataFrame) -> str:
             f"* `{name}`: mean gates from {mean.iloc[0]:.3f} ({mean.index[0]}) to "
             f"{mean.iloc[-1]:.3f} ({mean.index[-1]}), {mean.mean():.3f} on average"
             + (
-                f"; rank correlation of two splits {agree:.2f} on average."
+                f"; rank correlation of two repeats {agree:.2f} on average."
                 if np.isfinite(agree)
                 else "."
             )
@@ -266,7 +303,7 @@ def conclusion(session: Session) -> str:
     """What the page says, computed from the run."""
     metric = style.title(views.main_metric(session.cohort))
     ranked = pairing.means(values(session, session.outcomes))
-    bounded = ARMS[ORACLE].title
+    bounded = title_of(ORACLE)
     fair = ranked.drop(index=[bounded], errors="ignore")
     lines = [
         f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
@@ -278,17 +315,19 @@ def conclusion(session: Session) -> str:
     ]
     if bounded in ranked.index:
         lines.append(
-            f"* Weighted by the true confidence, which needs the label, it would reach "
-            f"{ranked.loc[bounded, 'mean']:.3f}: a bound, not a result."
+            f"* Weighted by the true confidence, which needs the label, it reaches "
+            f"{ranked.loc[bounded, 'mean']:.3f}: what better confidences could give, not a result."
         )
     lines += _order(session)
-    return "\n".join(lines) + "\n\n" + pairing.sentences(comparisons(session))
+    return "\n".join(lines) + "\n\n" + paired_sentences(session, comparisons(session))
 
 
 def _order(session: Session) -> list[str]:
     """Whether the published order of the ablations is found."""
     table = _ablations(session)
-    if table.empty or table["label"].nunique() < len(ABLATIONS):
+    if session.cohort.task == "survival" or table.empty:
+        return []  # nothing was published on survival
+    if table["label"].nunique() < len(ABLATIONS):
         return []
     mean = table.groupby("label")["value"].mean()
     feature, none, both, modality = (
@@ -296,8 +335,8 @@ def _order(session: Session) -> list[str]:
     )
     found = feature >= none > max(both, modality)
     return [
-        "* The replication found features only to be at least as good as none, and both "
-        "weightings by confidence below: "
+        "* In macro F1 the replication found features only to be at least as good as none, and "
+        "both weightings by confidence below: "
         + ("the means here have the same order." if found else "the means here are not so ordered.")
         + f" Features only {feature:.3f}, none {none:.3f}, both {both:.3f}, modalities only "
         f"{modality:.3f}."

@@ -22,7 +22,10 @@ _OTHER_PAGES = (
     "benchmark-",
     "block_ablations-",
     "disjoint_training-",
+    "image_dynamics-",
+    "mm_dynamics-",
     "robustness-",
+    "tcp_confidence-",
     "tuning-",
     "weight_merging-",
 )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
+from mmlego.experiments import pairing
 from mmlego.experiments.dynamics import Trained, explained
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.training import objective_of, outcome_of
@@ -57,12 +58,18 @@ def without(samples: Samples, name: str) -> Samples:
 
 
 def withheld(trained: Trained, name: str) -> list[Outcome]:
-    """Test one model with a modality withheld from everybody, once per way of filling it in."""
+    """Test one model with a modality withheld from everybody, once per way of filling it in.
+
+    The first outcome is that of the real inputs, on the same samples: those with another modality.
+    """
     rest = [other for other in sorted(trained.names) if other != name]
     part = trained.test.having(rest)
     found = []
-    for fill in fills_for(trained.fold.kinds[name]):
-        logits = predict_logits(refilled(trained, name, fill), without(part, name), device="cpu")
+    for fill in (REAL, *fills_for(trained.fold.kinds[name])):
+        model, samples = trained.model, part
+        if fill != REAL:
+            model, samples = refilled(trained, name, fill), without(part, name)
+        logits = predict_logits(model, samples, device="cpu")
         found.append(
             outcome_of(
                 logits,
@@ -70,7 +77,7 @@ def withheld(trained: Trained, name: str) -> list[Outcome]:
                 trained.fold,
                 objective=objective_of(trained.fold, FitSettings(**dict(trained.arm.fit))),
                 method=trained.arm.method,
-                variant=f"{trained.arm.name}, {name} {FILLS[fill]}",
+                variant=f"{trained.arm.name}, {name} {FILLS.get(fill, fill)}",
                 modalities=trained.names,
                 n_train=trained.outcome.n_train,
                 headline=False,
@@ -114,17 +121,18 @@ def confidence_by_state(runs: Iterable[Trained], name: str) -> pd.DataFrame:
 
 
 def fill_sentences(table: pd.DataFrame) -> str:
-    """Whether confidence drops when an input is no longer real."""
+    """Whether confidence drops when an input is no longer real, in how many repeats."""
     if table.empty:
         return "No arm of this run predicts confidence, or there is no second modality."
-    means = table.groupby(["modality", "state"], sort=False)["confidence"].mean()
+    means = table.groupby(["modality", "state", "repeat"], sort=False)["confidence"].mean()
     lines = []
     for name in means.index.get_level_values("modality").unique():
-        real = means[name, REAL]
-        for state, value in means[name].drop(REAL).items():
-            verb = "falls" if value < real else "does not fall"
+        wide = means[name].unstack("state", sort=False)
+        for state in wide.columns.drop(REAL):
+            falls = int((wide[state] < wide[REAL]).sum())
             lines.append(
-                f"* `{name}`: mean predicted confidence {real:.3f} on real inputs, {value:.3f} "
-                f"with {state} in their place: it {verb}."
+                f"* `{name}`: mean predicted confidence {wide[REAL].mean():.3f} on real inputs, "
+                f"{wide[state].mean():.3f} with {state} in their place; lower in {falls} of "
+                f"{pairing.counted(len(wide), 'repeat')}."
             )
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.experiments import pairing, story
+from mmlego.experiments import story
 from mmlego.experiments.dynamics import BOTH, FEATURE, Trained, explained
 from mmlego.experiments.session import Session
 from mmlego.learning.localization import centre_prior, heat_auc, heat_share, lesion_mask
@@ -174,5 +174,4 @@ def spread_text(found: Sequence[Heat]) -> str:
             f"{between:.3f}."
             + (" The map is even everywhere: this gate was born dead or has died." if even else "")
         )
-    text = "\n".join(lines)
-    return text or f"None of {pairing.counted(len(found), 'map')} to describe."
+    return "\n".join(lines) or "No heat-map to describe: no arm of this run has an image gate."

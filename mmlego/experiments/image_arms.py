@@ -50,7 +50,7 @@ def run_all(
     store: FitStore,
     log: Callable[[str], None] | None = None,
 ) -> list[Trained]:
-    """Every arm on everything, those with a gate on the image alone, and other patches.
+    """Every arm on everything, some on the image alone or without it, and other patches.
 
     Args:
         folds: The splits.
@@ -66,6 +66,8 @@ def run_all(
         plans = [(arm, names) for arm in arms_for(folds, wanted)]
         if len(names) > 1:
             plans += [(_alone(ARMS[name]), (image,)) for name in ALONE if name in wanted]
+            rest = tuple(name for name in names if name != image)
+            plans += [(_blind(ARMS[name]), rest) for name in (BOTH, "static") if name in wanted]
         plans += [
             (_patched(ARMS[BOTH], patch), names)
             for patch in settings.patches
@@ -79,6 +81,10 @@ def run_all(
 
 def _alone(arm: Arm) -> Arm:
     return dataclasses.replace(arm, title=f"{arm.title}, image only")
+
+
+def _blind(arm: Arm) -> Arm:
+    return dataclasses.replace(arm, title=f"{arm.title}, trained without images")
 
 
 def _patched(arm: Arm, patch: int) -> Arm:
@@ -102,6 +108,6 @@ def masked(runs: Sequence[Trained]) -> list[Outcome]:
     return [
         outcome
         for trained in runs
-        if len(trained.names) > 1
+        if len(trained.names) > 1 and image_of(trained.fold) in trained.names
         for outcome in fills.withheld(trained, image_of(trained.fold))
     ]

@@ -21,7 +21,9 @@ def label_of(outcome: Outcome, image: str) -> str:
     base, _, rest = outcome.variant.partition(", ")
     name = ARMS[base].title if base in ARMS else name_of(outcome)
     name += f", {rest}" if rest else ""
-    return f"{name}, image only" if outcome.modalities == (image,) and base else name
+    if base and outcome.modalities == (image,):
+        return f"{name}, image only"
+    return f"{name}, trained without images" if image not in outcome.modalities else name
 
 
 def table(session: Session) -> pd.DataFrame:
@@ -42,7 +44,14 @@ def table(session: Session) -> pd.DataFrame:
 
 def published_table(session: Session) -> pd.DataFrame:
     """The published runs with images: the gap between models, as far as tasks can be compared."""
-    known = published_dynamics(session.cohort.name, session.settings.split_unit, images=True)
+    known = published_dynamics(
+        session.cohort.name,
+        session.settings.split_unit,
+        modalities=session.folds[0].names,
+        whole=session.cohort.capped_from is None,
+        repeats=session.settings.repeats,
+        images=True,
+    )
     names = {
         ("convnet", ""): "convolutional network, image only",
         ("mm_static", "static"): ARMS["static"].title,
@@ -80,9 +89,9 @@ def masked_text(session: Session) -> str:
     rows = views.value_table(session.outcomes, metric, lambda o: label_of(o, image))
     pairs = []
     for name in dict.fromkeys(rows["label"]):
-        gray = f"{name}, {image} gray"
-        if gray in set(rows["label"]):
-            pairs.append(pairing.compare(rows, gray, name))
+        gray, real = f"{name}, {image} gray", f"{name}, {image} real"
+        if {gray, real} <= set(rows["label"]):
+            pairs.append(pairing.compare(rows, gray, real))
     return pairing.sentences(pairs) if pairs else "There is no second modality to fall back on."
 
 

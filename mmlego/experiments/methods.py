@@ -90,7 +90,7 @@ METHODS: dict[str, Method] = {
         "MM dynamics", MMDynamics, "many", True, _DYNAMICS, images=True, raw_images=True
     ),
     "mm_static": Method(
-        "MM static", MMStatic, "many", True, _DYNAMICS, images=True, raw_images=True
+        "MM static (equal weights)", MMStatic, "many", True, _DYNAMICS, images=True, raw_images=True
     ),
     "weight_merging": Method("Weight merging", soup, "weights", False, _RIVALS),
     "coxnet": Method(

@@ -38,11 +38,7 @@ _NUMERIC_CODE = {
     "properties": ("mmlego.experiments.properties",),
     "tuning": ("mmlego.experiments.tuning",),
     "mm_dynamics": ("mmlego.experiments.dynamics", "mmlego.dynamics"),
-    "tcp_confidence": (
-        "mmlego.experiments.dynamics",
-        "mmlego.learning.confidence_error",
-        "mmlego.dynamics",
-    ),
+    "tcp_confidence": ("mmlego.experiments.confidences", "mmlego.dynamics"),
     "image_dynamics": (
         "mmlego.experiments.image_arms",
         "mmlego.learning.localization",

@@ -258,7 +258,7 @@ class ImageSettings(DynamicsBase):
     notebook: ClassVar[str] = "image_dynamics"
     cohort: str = "spots"
     patches: list[Literal[4, 8]] = Field(default_factory=lambda: [8], min_length=1)
-    shown: int = Field(16, ge=1)
+    shown: int = Field(16, ge=1, le=16)
 
 
 class SignalSettings(RunSettings):

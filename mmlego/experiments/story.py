@@ -24,7 +24,7 @@ STACKED = "LegoFuse (stack, 2 epochs)"
 def data(session: Session) -> str:
     """What the cohort is: size, events or classes, follow-up, caps, and the splits."""
     cohort, settings = session.cohort, session.settings
-    unit = "patients" if settings.split_unit == "patient" else "rows (a patient can have several)"
+    unit = "rows (a patient can have several)" if settings.split_unit == "row" else "samples"
     lines = [f"**{cohort.title}**: {cohort.n} {unit}, {target_sentence(cohort)}."]
     if cohort.capped_from:
         lines.append(
@@ -32,12 +32,40 @@ def data(session: Session) -> str:
             "machine."
         )
     lines.append(
-        f"{pairing.counted(settings.repeats, 'random split')} into training, validation and test "
-        f"({len(session.folds[0].train)}, {len(session.folds[0].val)} and "
-        f"{len(session.folds[0].test)} in the first), "
-        f"at most {pairing.counted(settings.epochs, 'epoch')}, profile `{settings.profile}`."
+        f"{_division(session)}, at most {pairing.counted(settings.epochs, 'epoch')}, profile "
+        f"`{settings.profile}`."
     )
     return "\n".join(lines) + f"\n\n{caveats(session)}"
+
+
+def _division(session: Session) -> str:
+    """How the samples are divided, with the sizes of the first division."""
+    settings, fold = session.settings, session.folds[0]
+    sizes = f"{len(fold.train)}, {len(fold.val)} and {len(fold.test)}"
+    if settings.split_unit == "official_full":
+        return (
+            f"The publisher's division, {len(fold.train)} training and {len(fold.test)} test "
+            f"samples without a validation part, with {pairing.counted(settings.repeats, 'seed')}"
+        )
+    if settings.split_unit == "official":
+        return (
+            f"The publisher's test part, and {pairing.counted(settings.repeats, 'random draw')} of "
+            f"a validation part out of the training part ({sizes} in the first)"
+        )
+    if settings.split_unit == "donor":
+        return (
+            f"{pairing.counted(settings.repeats, 'donor')} held out in turn, with a random "
+            f"validation part of the others ({sizes} in the first)"
+        )
+    return (
+        f"{pairing.counted(settings.repeats, 'random split')} into training, validation and test "
+        f"({sizes} in the first)"
+    )
+
+
+def fixed_test(session: Session) -> bool:
+    """Whether all repeats are tested on the same samples, so that they differ by chance alone."""
+    return session.settings.split_unit.startswith("official")
 
 
 def target_sentence(cohort: Cohort) -> str:
@@ -64,6 +92,11 @@ def caveats(session: Session) -> str:
                 f"Test parts hold as few as {min(events)} events: a C-index of these is very "
                 "uncertain."
             )
+    if fixed_test(session):
+        found.append(
+            "All repeats share one test part: they show how much the seed matters, and nothing "
+            "about other patients, so there are no intervals and no p-values here."
+        )
     if session.settings.split_unit == "row":
         found.append(
             "Splits are by row, as published: a patient can be in training and test, so these "

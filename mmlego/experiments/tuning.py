@@ -301,7 +301,7 @@ def write_chosen(cohort: str, studies: Sequence[Study], settings: TuningSettings
     What an earlier search found for other methods stays, with the settings of its own.
     """
     path = tuned_path(cohort)
-    earlier = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    earlier = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
     found = {
         study.task.name: {
             "values": plain(study.values),
@@ -322,7 +322,7 @@ def write_chosen(cohort: str, studies: Sequence[Study], settings: TuningSettings
     if others:
         # what somebody noted about the earlier search
         head = "".join(f"{line}\n" for line in _comments(path))
-        about = {name: earlier[name] for name in about} | {
+        about = {name: earlier.get(name) for name in about} | {
             "later": [*earlier.get("later", []), about | {"studies": sorted(found)}]
         }
     text = yaml.safe_dump(about | {"studies": others | found}, sort_keys=True, allow_unicode=True)

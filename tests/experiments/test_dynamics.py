@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,16 @@ from mmlego.data import load_cohort
 from mmlego.data.fold import make_fold
 from mmlego.data.splits import make_splits
 from mmlego.errors import ModalityError, SettingsError
-from mmlego.experiments import confidence_story, dynamics, dynamics_story, fills, heatmaps
+from mmlego.experiments import (
+    confidence_story,
+    confidences,
+    dynamics,
+    dynamics_story,
+    fills,
+    heatmaps,
+)
 from mmlego.experiments.dynamics import ARMS, BOTH, FEATURE, NONE, ORACLE, train_arm
-from mmlego.experiments.settings import DynamicsSettings
+from mmlego.experiments.settings import ConfidenceSettings, DynamicsSettings
 from mmlego.experiments.store import FitStore
 from mmlego.learning.metrics import evaluate
 from mmlego.learning.objectives import objective_for
@@ -154,13 +162,15 @@ def test_each_way_of_filling_in_changes_the_model_and_not_its_weights(spots, set
 def test_withheld_outcomes_say_what_stands_in(classes, settings, store):
     trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
     found = fills.withheld(trained, "rna")
-    assert [o.facts["fill"] for o in found] == ["train_mean", "dropped"]
+    assert [o.facts["fill"] for o in found] == ["real", "train_mean", "dropped"]
     assert all(not o.headline and o.variant.startswith("both, rna ") for o in found)
     real = trained.outcome.prediction["probability"]
+    place = {name: i for i, name in enumerate(trained.outcome.ids)}
     for outcome in found:
-        place = {name: i for i, name in enumerate(trained.outcome.ids)}
         rows = [place[name] for name in outcome.ids]
-        assert not np.allclose(outcome.prediction["probability"], real[rows])
+        same = np.allclose(outcome.prediction["probability"], real[rows], atol=1e-6)
+        assert same == (outcome.facts["fill"] == "real")
+    assert len({tuple(o.ids) for o in found}) == 1, "the same samples"
 
 
 def test_confidence_by_state_and_its_sentences():
@@ -173,8 +183,9 @@ def test_confidence_by_state_and_its_sentences():
         }
     )
     text = fills.fill_sentences(table)
-    assert "0.800 on real inputs, 0.200 with gray in their place: it falls." in text
-    assert "it does not fall" in fills.fill_sentences(table.assign(confidence=[0.1, 0.1, 0.5, 0.5]))
+    assert "0.800 on real inputs, 0.200 with gray in their place; lower in 1 of 1 repeat." in text
+    rises = fills.fill_sentences(table.assign(confidence=[0.1, 0.1, 0.5, 0.5]))
+    assert "lower in 0 of 1 repeat" in rises
     assert fills.fill_sentences(fills.confidence_by_state([], "rna")).startswith("No arm")
 
 
@@ -184,7 +195,7 @@ def test_confidence_by_state_and_its_sentences():
 def test_confidences_are_those_of_the_samples_that_have_the_modality(classes, settings, store):
     arms = [ARMS[name] for name in (BOTH, FEATURE)]
     runs = [train_arm(classes, arm, NAMES, settings, store) for arm in arms]
-    table = confidence_story.confidences(runs)
+    table = confidences.confidences(runs)
     assert set(table["arm"]) == {BOTH}, "an untrained confidence is not reported"
     for name in NAMES:
         here = runs[0].test.present[name].numpy()
@@ -213,13 +224,16 @@ def _confidences(repeat, knowing, rng):
     ]  # fmt: skip
 
 
-def _concluded(knowing, repeats):
+def _concluded(knowing, repeats, unit="patient"):
     rng = np.random.default_rng(0)
     parts = [part for repeat in range(repeats) for part in _confidences(repeat, knowing, rng)]
     table = pd.concat(parts, ignore_index=True)
-    trusted = confidence_story.trust(table)
-    errors = confidence_story.errors(table)
-    return trusted, confidence_story.conclusion(table, errors, trusted, 700, 150)
+    favorite = {(arm, r): NAMES[0] for arm in (BOTH, "mi_only") for r in range(repeats)}
+    trusted = confidences.trust(table, favorite)
+    fold = SimpleNamespace(train=range(700), test=range(150))
+    session = SimpleNamespace(folds=[fold], settings=SimpleNamespace(split_unit=unit))
+    errors = confidences.errors(table)
+    return trusted, confidence_story.conclusion(session, table, errors, trusted)
 
 
 def test_trust_finds_a_confidence_that_knows_and_one_that_does_not():
@@ -230,6 +244,40 @@ def test_trust_finds_a_confidence_that_knows_and_one_that_does_not():
     assert "carries information about which modality to trust" in text
     assert "cannot be told from always trusting" in _concluded("mi_only", 6)[1]
     assert "cannot be told from always trusting" in _concluded(BOTH, 1)[1], "one split is too few"
+    fixed = _concluded(BOTH, 6, "official_full")[1]
+    assert "over 6 seeds on one test part" in fixed
+    assert "interval" not in fixed
+
+
+def test_the_constant_choice_is_made_where_the_test_part_is_not_seen(classes, settings, store):
+    trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
+    (favorite,) = confidences.favorites([trained]).values()
+    blind = dataclasses.replace(classes, test=classes.test.subset(range(3)))
+    assert confidences.favorites([dataclasses.replace(trained, fold=blind)]) == {
+        (BOTH, classes.repeat): favorite
+    }
+    table = confidences.confidences([trained])
+    found = confidences.trust(table, {(BOTH, classes.repeat): "rna"})
+    wide = table.pivot(index="id", columns="modality", values="true").dropna()
+    assert found["constant"].item() == pytest.approx((wide["rna"] >= wide["clin"]).mean())
+    assert found["constant_modality"].item() == "rna"
+
+
+def test_true_confidences_of_zero_are_counted_and_not_divided_by():
+    table = pd.DataFrame(
+        {"arm": BOTH, "repeat": 1, "modality": "rna", "predicted": 0.5, "true": [0.0, 0.5]}
+    )
+    found = confidences.errors(table)
+    assert (found["n"].item(), found["left_out"].item(), found["mae"].item()) == (1, 1, 0.0)
+    assert confidences.errors(table[:0]).empty
+
+
+def test_the_page_on_confidence_needs_mm_dynamics(classes, settings):
+    chosen = ConfidenceSettings(cohort="toy", arms=["none"])
+    with pytest.raises(SettingsError, match="expected 'both' among them"):
+        confidences.arms_of([classes], chosen)
+    found = confidences.arms_of([classes], ConfidenceSettings(cohort="toy"))
+    assert {arm.name for arm in found} == {NONE, *dynamics.WITH_CONFIDENCE} - {"events_only", "cox"}
 
 
 # --- gates
@@ -254,7 +302,7 @@ def test_agreement_of_rankings_over_splits():
         pd.DataFrame({"modality": "m", "feature": list("abc"), "repeat": r, "gate": g})
         for r, g in enumerate((gates, gates, gates[::-1]))
     )
-    assert "rank correlation of two splits -0.33" in dynamics_story.ranking_text(table)
+    assert "rank correlation of two repeats -0.33" in dynamics_story.ranking_text(table)
 
 
 # --- heat-maps

@@ -8,14 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlego.experiments import confidence_story, dynamics_story, heatmaps, image_story
+from mmlego.experiments import (
+    confidence_story,
+    confidences,
+    dynamics_story,
+    heatmaps,
+    image_story,
+)
 from mmlego.experiments.dynamics import ARMS, BOTH, FEATURE, MODALITY, NONE, ORACLE
 from mmlego.experiments.dynamics_published import published_dynamics
 
 NAMES = ("clin", "rna")
 
 
-def _session(outcomes, *, cohort="toy", classes=("a", "b", "c"), unit="patient", kinds=None):
+def _session(
+    outcomes,
+    *,
+    cohort="toy",
+    classes=("a", "b", "c"),
+    unit="patient",
+    kinds=None,
+    task="classification",
+):
     parts = SimpleNamespace(train=range(70), test=range(15))
     fold = SimpleNamespace(
         **vars(parts),
@@ -29,9 +43,12 @@ def _session(outcomes, *, cohort="toy", classes=("a", "b", "c"), unit="patient",
         outcomes=outcomes,
         folds=[fold],
         cohort=SimpleNamespace(
-            name=cohort, task="classification", target=SimpleNamespace(classes=classes)
+            name=cohort,
+            task=task,
+            capped_from=None,
+            target=SimpleNamespace(classes=classes),
         ),
-        settings=SimpleNamespace(split_unit=unit),
+        settings=SimpleNamespace(split_unit=unit, repeats=5),
     )
 
 
@@ -74,8 +91,8 @@ def test_the_bound_never_wins(ablations, arm):
     text = dynamics_story.conclusion(_session([*ablations, *arm(ORACLE, 0.99)]))
     assert f"**{ARMS[FEATURE].title}** (0.730)" in text
     assert "number 3 of 4" in text
-    assert "it would reach 0.990: a bound, not a result" in text
-    assert ARMS[ORACLE].title not in text.split("a bound")[1]
+    assert "it reaches 0.990: what better confidences could give, not a result" in text
+    assert dynamics_story.title_of(ORACLE) not in text
 
 
 def test_published_values_stand_below_the_rows_that_they_belong_to(ablations, arm):
@@ -94,14 +111,26 @@ def test_published_values_stand_below_the_rows_that_they_belong_to(ablations, ar
 
 
 def test_what_was_published_on_which_data():
-    rosmap = published_dynamics("rosmap", "official_full").set_index("metric")
+    inputs = ("mrna", "meth", "mirna")
+    rosmap = published_dynamics("rosmap", "official_full", modalities=inputs).set_index("metric")
     assert rosmap["published"].to_dict() == pytest.approx(
         {"accuracy": 0.839623, "f1": 0.844037, "auc": 0.899822}
     )
     assert rosmap["comparable"].all()
-    assert not published_dynamics("rosmap", "patient")["comparable"].any()
-    cells = published_dynamics("citeseq-hspc", "donor")
+    for other in (
+        published_dynamics("rosmap", "patient", modalities=inputs),
+        published_dynamics("rosmap", "official", modalities=inputs),
+        published_dynamics("rosmap", "official_full", modalities=("mrna",)),
+        published_dynamics("rosmap", "official_full", modalities=inputs, whole=False),
+    ):
+        assert not other["comparable"].any()
+    tables, images = ("prot", "rna"), ("prot", "rna", "img")
+    cells = published_dynamics("citeseq-hspc", "donor", modalities=tables)
     assert cells["comparable"].all()
+    with_images = published_dynamics("citeseq-hspc", "donor", modalities=images)
+    assert not with_images["comparable"].any(), "the published table is that of two modalities"
+    found = published_dynamics("citeseq-hspc", "donor", modalities=images, images=True)
+    assert found["comparable"].all()
     assert not published_dynamics("citeseq", "patient")["comparable"].any()
     none = cells[(cells["variant"] == "none") & (cells["metric"] == "macro_f1")]
     assert none["published"].item() == pytest.approx(0.7155)
@@ -109,6 +138,20 @@ def test_what_was_published_on_which_data():
     gray = images[(images["variant"] == "both, gray") & (images["metric"] == "macro_f1")]
     assert gray["published"].item() == pytest.approx(0.6469)
     assert published_dynamics("transbig", "patient").empty
+
+
+def test_where_all_repeats_share_a_test_part_nothing_is_said_about_other_patients(ablations):
+    text = dynamics_story.conclusion(_session(ablations, unit="official_full"))
+    assert "over 5 seeds on one test part" in text
+    assert "interval" not in text
+    assert "interval" in dynamics_story.conclusion(_session(ablations))
+
+
+def test_nothing_was_published_on_survival(ablations):
+    session = _session(ablations, task="survival")
+    for outcome in ablations:
+        outcome.metrics["c_index"] = outcome.metrics["macro_f1"]
+    assert "replication" not in dynamics_story.conclusion(session)
 
 
 def test_what_is_missing_leaves_no_figure(arm):
@@ -134,7 +177,7 @@ def test_gains_compare_none_predicted_and_true(arm):
     outcomes = [*arm(NONE, 0.7), *arm(BOTH, 0.65), *arm(ORACLE, 0.95)]
     text = confidence_story.gains(_session(outcomes))
     assert f"{ARMS[BOTH].title} minus {ARMS[NONE].title}: -0.050" in text
-    assert f"{ARMS[ORACLE].title} minus {ARMS[BOTH].title}: +0.300" in text
+    assert f"{dynamics_story.title_of(ORACLE)} minus {ARMS[BOTH].title}: +0.300" in text
     assert "not part of this run" in confidence_story.gains(_session(arm(NONE, 0.7)))
 
 
@@ -148,7 +191,7 @@ def test_the_checkpoint_stands_beside_its_own_division_alone():
 def test_a_sample_that_lacks_a_modality_is_no_choice():
     rows = [("x", "a", 0.9, 0.8), ("x", "b", 0.1, 0.2), ("y", "a", 0.5, 0.5)]
     table = pd.DataFrame(rows, columns=["id", "modality", "predicted", "true"])
-    found = confidence_story.trust(table.assign(arm=BOTH, repeat=1))
+    found = confidences.trust(table.assign(arm=BOTH, repeat=1), {(BOTH, 1): "a"})
     assert found["n"].item() == 1
 
 
@@ -170,16 +213,17 @@ def test_labels_of_image_runs_say_what_is_seen(arm):
 def test_replacing_images_is_compared_with_the_same_model(arm):
     names, kinds = ("clin", "pixels"), {"clin": "tabular", "pixels": "image"}
     outcomes = [
-        *arm(BOTH, 0.8, names=names),
+        *arm(BOTH, 0.85, names=names),
+        *arm("both, pixels real", 0.8, names=names, fill="real"),
         *arm("both, pixels gray", 0.6, names=names, fill="grey"),
         *arm(NONE, 0.7, names=names),
     ]
     session = _session(outcomes, classes=("a", "b"), kinds=kinds)
     text = image_story.masked_text(session)
     title = ARMS[BOTH].title
-    assert f"{title}, pixels gray minus {title}: -0.200" in text
-    assert len(image_story.table(session)) == 3
-    assert "**both (MM dynamics)** (0.800)" in image_story.conclusion(session, "words")
+    assert f"{title}, pixels gray minus {title}, pixels real: -0.200" in text
+    assert len(image_story.table(session)) == 4
+    assert "**both (MM dynamics)** (0.850)" in image_story.conclusion(session, "words")
 
 
 def test_the_published_image_runs_are_shown_as_not_comparable():
