@@ -12,7 +12,7 @@ import torch
 from mmlego.data.cohort import check_modalities
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
-from mmlego.errors import ModalityError
+from mmlego.errors import ModalityError, SettingsError
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import BlockSettings
@@ -181,7 +181,12 @@ def _classes(
     """The reference with the least log loss on the validation part, and its facts."""
     train, val = target["train"], target["val"]
     models = fit_classes(method, x["train"], train["label"], n_classes, seed=seed)
-    if len(models) == 1 and not len(val["label"]):
+    if not len(val["label"]):
+        if len(models) > 1:
+            raise SettingsError(
+                f"{method}: expected a validation part to choose a penalty by, got none; use a "
+                "method without penalties, or splits with a validation part"
+            )
         return models[0], {}
     losses = [_log_loss(val["label"], model.probability(x["val"])) for model in models]
     best = int(np.argmin(losses))

@@ -43,6 +43,8 @@ _TABULAR = {
 }
 _IMAGE = {
     (_IMAGES, "CNN I"): ("convnet", ""),
+    (_IMAGES, "MM dynamics R+I"): ("mm_dynamics", "both, rna and images"),
+    (_IMAGES, "MM dynamics P+I"): ("mm_dynamics", "both, protein and images"),
     (_IMAGES, "MM static P+R+I"): ("mm_static", "static"),
     (_IMAGES, "MM dynamics P+R+I"): ("mm_dynamics", "both"),
     (_MASKED, "MM dynamics P+R+I(grey 0.5)"): ("mm_dynamics", "both, gray"),

@@ -22,12 +22,12 @@ from mmlego.experiments.training import (
     Log,
     derived_seed,
     fit_settings,
+    objective_of,
     outcome_of,
     risk_median,
     samples_digest,
 )
 from mmlego.learning.fit import fit
-from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
@@ -182,7 +182,7 @@ def _tune(
             model,
             paired,
             None,
-            objective_for(fold),
+            objective_of(fold, how),
             settings=dataclasses.replace(how, epochs=tune_epochs[-1]),
             seed=seed,
             device=device,

@@ -56,6 +56,8 @@ def published_table(session: Session) -> pd.DataFrame:
         ("convnet", ""): "convolutional network, image only",
         ("mm_static", "static"): ARMS["static"].title,
         ("mm_dynamics", "both"): ARMS[BOTH].title,
+        ("mm_dynamics", "both, rna and images"): f"{ARMS[BOTH].title}, RNA and images",
+        ("mm_dynamics", "both, protein and images"): f"{ARMS[BOTH].title}, protein and images",
         ("mm_static", "static, gray"): f"{ARMS['static'].title}, image gray",
         ("mm_dynamics", "both, gray"): f"{ARMS[BOTH].title}, image gray",
         ("mm_dynamics", "both, without images"): f"{ARMS[BOTH].title}, trained without images",

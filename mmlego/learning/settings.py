@@ -88,6 +88,11 @@ class FitSettings:
         self._one_of("criterion", CRITERIA)
         self._one_of("class_weights", CLASS_WEIGHTS)
         self._one_of("survival_loss", SURVIVAL_LOSSES)
+        if self.patience is not None and self.check_every > self.patience:
+            raise SettingsError(
+                f"fit settings: check_every: expected at most the patience of {self.patience}, got "
+                f"{self.check_every}; training would stop before any weights can be the best"
+            )
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, object]) -> FitSettings:

@@ -182,3 +182,12 @@ def test_refusals(fold, tiny, store):
         train_classical(fold, "rsf", ["rna", "clin"], tiny(), read_only)
     with pytest.raises(SettingsError, match="got 'logistic'"):
         train_classical(fold, "logistic", ["clin"], tiny(), store)
+
+
+def test_a_penalty_needs_a_validation_part_and_other_references_do_not(class_fold, tiny, store):
+    blind = replace(class_fold, val=class_fold.val.subset([]))
+    with pytest.raises(SettingsError, match="logistic: expected a validation part"):
+        train_classical(blind, "logistic", ["rna"], tiny(), store)
+    outcome = train_classical(blind, "knn", ["rna"], tiny(), store)
+    assert "best_val_loss" not in outcome.facts
+    assert np.isfinite(outcome.metrics["auc"])

@@ -20,6 +20,7 @@ from mmlego.experiments import (
     dynamics,
     dynamics_story,
     fills,
+    fusing,
     heatmaps,
 )
 from mmlego.experiments.dynamics import ARMS, BOTH, FEATURE, NONE, ORACLE, train_arm
@@ -112,6 +113,24 @@ def test_what_is_explained_is_what_is_predicted(classes, settings, store):
     found = evaluate(objective_for(classes).predict(logits), trained.test, classes.train, classes)
     assert trained.outcome.metrics == pytest.approx(found)
     assert set(told["gates"]) == set(told["confidence"]) == set(NAMES)
+
+
+def test_class_weights_reach_the_tuning_of_a_fused_rival(classes, settings, store, monkeypatch):
+    seen = []
+
+    def spy(model, train, val, objective, _fit=fusing.fit, **options):
+        seen.append(objective.class_weights)
+        return _fit(model, train, val, objective, **options)
+
+    monkeypatch.setattr(fusing, "fit", spy)
+    weighted = settings.model_copy(
+        update={"rivals": ["lego_fuse"], "class_weights": "counts", "depth": 1, "epochs": 1}
+    )
+    assert [o.method for o in dynamics.train_rivals([classes], weighted, store)] == ["lego_fuse"]
+    counts = torch.bincount(classes.train.target["label"])
+    torch.testing.assert_close(seen[-1], counts.sum() / counts)
+    assert not list(dynamics.train_rivals([classes], settings.model_copy(update={"rivals": []}),
+                                          store))  # fmt: skip
 
 
 def test_widths_means_and_fixed_weights(classes, settings):

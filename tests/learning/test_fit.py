@@ -354,3 +354,9 @@ def test_macro_f1_is_no_criterion_for_survival(net, patients):
             net(k=4), patients(), patients(seed=1), objective=SurvivalObjective(4),
             criterion="macro_f1", patience=2,
         )  # fmt: skip
+
+
+def test_weights_must_be_checked_before_patience_ends():
+    with pytest.raises(SettingsError, match="check_every: expected at most the patience of 5"):
+        quick(patience=5, check_every=6)
+    assert quick(patience=None, check_every=6).check_every == 6
