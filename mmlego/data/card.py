@@ -169,6 +169,7 @@ class Card(_Strict):
     loader: Loader
     modalities: dict[str, ModalityCard] = Field(min_length=1)
     id: str
+    samples: str = "patients"
     group: str | None = None
     target: TargetCard
     split_units: list[SplitUnit] = Field(default_factory=lambda: ["patient"], min_length=1)

@@ -24,7 +24,8 @@ STACKED = "LegoFuse (stack, 2 epochs)"
 def data(session: Session) -> str:
     """What the cohort is: size, events or classes, follow-up, caps, and the splits."""
     cohort, settings = session.cohort, session.settings
-    unit = "rows (a patient can have several)" if settings.split_unit == "row" else "samples"
+    noun = "patients" if cohort.card is None else cohort.card.samples
+    unit = "rows (a patient can have several)" if settings.split_unit == "row" else noun
     lines = [f"**{cohort.title}**: {cohort.n} {unit}, {target_sentence(cohort)}."]
     if cohort.capped_from:
         lines.append(
