@@ -16,6 +16,15 @@ def test_pages_are_found_by_where_they_lie(shelf):
     assert merge.path.as_posix() == "book/runs/paper/tcga-blca/merge-row.ipynb"
 
 
+def test_a_page_says_whose_division_it_rests_on(shelf):
+    root, write = shelf
+    write("a/rosmap/mm_dynamics-official_full.ipynb")
+    (page,) = executed_pages(root)
+    assert page.title == (
+        "MM dynamics and its ablations (a grid, official split, no validation part)"
+    )
+
+
 def test_every_notebook_has_a_title_and_those_of_a_cohort_a_place():
     assert set(TITLES) == set(SETTINGS)
     assert len(set(TITLES.values())) == len(TITLES)
