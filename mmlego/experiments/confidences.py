@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from mmlego.experiments.dynamics import (
     explained,
     suits,
 )
+from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.settings import ConfidenceSettings
 from mmlego.learning.confidence_error import confidence_error, which_to_trust
 
@@ -40,6 +42,11 @@ def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Arm]:
     if BOTH not in wanted:
         raise SettingsError(f"arms: expected '{BOTH}' among them, got {wanted}; add it")
     return arms_for(folds, wanted)
+
+
+def without_predictions(runs: Iterable[Trained]) -> list[Outcome]:
+    """Outcomes whose predictions and histories the page `mm_dynamics` records."""
+    return [replace(trained.outcome, headline=False) for trained in runs]
 
 
 def confidences(runs: Iterable[Trained]) -> pd.DataFrame:

@@ -201,7 +201,8 @@ class Session:
 class Colophon:
     """The closing lines of a page: how to make it again, and what made it."""
 
-    record: dict[str, Any]
+    # an executed notebook stores the plain form of its last output too
+    record: dict[str, Any] = field(repr=False)
 
     def _repr_markdown_(self) -> str:
         record = self.record

@@ -299,6 +299,14 @@ def test_the_page_on_confidence_needs_mm_dynamics(classes, settings):
     assert {arm.name for arm in found} == {NONE, *dynamics.WITH_CONFIDENCE} - {"events_only", "cox"}
 
 
+def test_predictions_are_recorded_once(classes, settings, store):
+    trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
+    (outcome,) = confidences.without_predictions([trained])
+    assert trained.outcome.headline
+    assert not outcome.headline
+    assert outcome.metrics == trained.outcome.metrics
+
+
 # --- gates
 
 

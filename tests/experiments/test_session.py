@@ -212,7 +212,9 @@ def test_command_of_a_record_makes_the_same_run(trained):
 
 
 def test_the_page_ends_with_its_provenance(trained):
-    text = sessions.Colophon(trained.record)._repr_markdown_()
+    colophon = sessions.Colophon(trained.record)
+    assert repr(colophon) == "Colophon()", "the record would be stored in the page once more"
+    text = colophon._repr_markdown_()
     for fact in ("run_id", "code", "revision", "finished"):
         assert trained.record[fact] in text
     assert str(trained.session.results) not in text
