@@ -345,4 +345,4 @@ def _order(session: Session) -> list[str]:
 
 def arm_list(arms: Sequence[Arm]) -> str:
     """The arms of the run, as a list."""
-    return "\n".join(f"* `{arm.name}`: {arm.title}" for arm in arms)
+    return "\n".join(f"* `{arm.name}`: {title_of(arm.name)}" for arm in arms)
