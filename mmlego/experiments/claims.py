@@ -15,9 +15,11 @@ from mmlego.experiments.standings import BEST_TITLE
 
 MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title
 ENSEMBLE = METHODS["ensemble"].title
+# Every other network of several modalities that is trained as a whole.
 NETWORKS = tuple(
-    METHODS[name].title
-    for name in ("late_concat", "late_bilinear", "perceiver", "multimodn", "mcat", "healnet")
+    method.title
+    for name, method in METHODS.items()
+    if method.trained and method.modalities in ("many", "any") and name != "lego_fuse"
 )
 CLASSICAL = tuple(METHODS[name].title for name in ("coxnet", "rsf", "boosting", "logistic"))
 COLUMNS = ["claim", "task", "difference", "low", "high", "repeats", "p", "verdict"]

@@ -31,10 +31,10 @@ def confidence_error(predicted: ArrayLike, true: ArrayLike) -> dict[str, float]:
 
     Returns:
         n; mse, rmse, mae; sd_abs (population), min_abs and max_abs of the absolute error; r2; mape,
-        the mean of ``|predicted - true| / true``, as a fraction; above_0.1 to above_1.0, the share of
-        samples whose absolute error is above that multiple of the truth; mean_predicted, mean_true,
-        min_predicted, max_predicted; pearson and spearman. r2 is NaN where the truth is constant,
-        the correlations where either is.
+        the mean of ``|predicted - true| / true``, as a fraction; above_0.1 to above_1.0, the share
+        of samples whose absolute error is above that multiple of the truth; mean_predicted,
+        mean_true, min_predicted, max_predicted; pearson and spearman. r2 is NaN where the truth is
+        constant, the correlations where either is.
 
     Raises:
         ShapeError: If lengths differ, there is no sample, or a value is not finite.
