@@ -19,7 +19,7 @@ from mmlego.experiments.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
-RUNS = 19  # of the smoke grid
+RUNS = 22  # of the smoke grid
 LONGEST = max(len(kind.model_fields) for kind in SETTINGS.values())
 
 
@@ -161,7 +161,7 @@ def test_records_and_table_agree(smoke):
     assert len(records) == RUNS
     assert {r["notebook"] for r in records} == set(SETTINGS)
     table = load_metrics(smoke.results)
-    assert set(table["cohort"]) == {"transbig", "wdbc"}
+    assert set(table["cohort"]) == {"spots", "transbig", "wdbc"}
     assert set(table["run_id"]) == {r["run_id"] for r in records if r["outcomes"]}
     assert len(table) == sum(len(o["metrics"]) for r in records for o in r["outcomes"])
     keys = ["run_id", "method", "variant", "modalities", "repeat", "metric"]
@@ -174,6 +174,6 @@ def test_records_and_table_agree(smoke):
 def test_capped_cohorts_say_so(smoke):
     records = [json.loads(text) for text in smoke.after_second.values()]
     capped = {r["data"]["name"]: r["data"]["capped_from"] for r in records if r["data"]}
-    assert capped == {"transbig": 198, "wdbc": 569}
+    assert capped == {"spots": 160, "transbig": 198, "wdbc": 569}
     page = (smoke.results / "pages" / "smoke" / "wdbc" / "unimodal.ipynb").read_text()
     assert "Capped" in page
