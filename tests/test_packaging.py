@@ -20,6 +20,8 @@ ALLOWED = {
     "encoders": {"errors", "lego"},
     "baselines": {"errors", "lego", "encoders"},
     "dynamics": {"errors", "lego", "encoders", "baselines"},
+    "amc": {"errors", "lego", "encoders", "baselines"},
+    "fusion": {"errors", "lego", "encoders", "baselines", "amc"},
     "data": {"errors", "_version"},
     "learning": {"errors", "data"},
     "figures": {"errors", "learning", "data"},
@@ -29,6 +31,8 @@ OUTSIDE = {
     "encoders": {"torch", "einops"},
     "baselines": {"torch", "einops"},
     "dynamics": {"torch"},
+    "amc": {"torch", "einops"},
+    "fusion": {"torch", "einops"},
 }
 
 
