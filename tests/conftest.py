@@ -1,17 +1,25 @@
-"""What all tests share: no window for figures, and one smoke grid for whoever needs its pages."""
+"""What all tests share.
+
+No window for figures, reference values, one thread and one seed for those that ask, and one smoke
+grid for whoever needs its pages.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
+import torch
 
 mpl.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +58,29 @@ class SmokeGrid:
 def repository() -> Path:
     """Root of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, Any]:
+    """Reference values of blocks, encoders and metrics."""
+    return json.loads((ROOT / "tests" / "reference" / "mmlego.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors are computed faster by one thread than by several that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def seeded() -> Iterator[None]:
+    """The global generator starts at 0, and is left as found."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def _command(grid: Path, results: Path) -> list[str]:

@@ -139,7 +139,8 @@ class _DirectInfoNCE(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, first: Tensor, second: Tensor, temperature: float) -> Tensor:
         """Return the loss, a scalar."""
-        table = (first @ second.T).sub_(1.0).div_(temperature).exp_()
+        nearest = first.new_full((1,), -1.0 / temperature)
+        table = torch.addmm(nearest, first, second.T, alpha=1.0 / temperature).exp_()
         rows, columns = table.sum(dim=1), table.sum(dim=0)
         matched = (first * second).sum(dim=1)
         if any(ctx.needs_input_grad[:2]):

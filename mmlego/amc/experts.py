@@ -85,8 +85,7 @@ def chosen_probability(routing: Routing) -> Tensor:
     highest = routing.noisy.topk(top_k + 1, dim=-1).values
     inside = torch.zeros_like(routing.noisy, dtype=torch.bool).scatter(1, routing.chosen, True)
     threshold = torch.where(inside, highest[:, top_k, None], highest[:, top_k - 1, None])
-    normal = torch.distributions.Normal(0.0, 1.0)
-    return normal.cdf((routing.clean - threshold) / routing.scale)
+    return torch.special.ndtr((routing.clean - threshold) / routing.scale)
 
 
 def squared_variation(values: Tensor, ddof: int = 1) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from mmlego.encoders.checks import as_bag, check_image, check_sizes, check_table
+from mmlego.encoders.checks import as_bag, check_image, check_sizes, check_table, check_volume
 from mmlego.encoders.presence import check_batch
 from mmlego.errors import ModalityError, ShapeError
 from mmlego.lego import checks
@@ -23,11 +24,12 @@ class Part:
     """One modality of a batch.
 
     Attributes:
-        values: (b, c) of tables, (b, n, c) of bags and series, (b, ch, h, w) of images; finite,
-            zeros stand for whatever was absent or padding. None if no sample has the modality.
+        values: (b, c) of tables, (b, n, c) of bags and series, (b, ch, h, w) of images, (b, ch, d,
+            h, w) of volumes; finite, zeros stand for whatever was absent or padding. None if no
+            sample has the modality.
         here: (b,) bool, True = the sample has the modality.
-        mask: (b, n) bool, True = a valid instance, at least one where ``here``; None for tables
-            and images.
+        mask: (b, n) bool, True = a valid instance, at least one where ``here``; None for tables,
+            images and volumes.
     """
 
     values: Tensor | None
@@ -61,9 +63,9 @@ def check_kinds(
 
     Args:
         owner: What to call the model in an error.
-        widths: Number of features by modality; of channels for images.
+        widths: Number of features by modality; of channels for images and volumes.
         kinds: Kind by modality.
-        allowed: The kinds that the owner takes: ``KINDS``, or these and ``image``.
+        allowed: The kinds that the owner takes: ``KINDS``, or these and ``image`` or ``volume``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -95,10 +97,10 @@ def read_batch(
 
     Args:
         owner: What to call the model in an error.
-        widths: Number of features by modality; of channels for images.
+        widths: Number of features by modality; of channels for images and volumes.
         kinds: Kind by modality.
-        inputs: Values by modality, (b, c), (b, n, c) or (b, ch, h, w); one left out is absent for
-            all samples.
+        inputs: Values by modality, (b, c), (b, n, c), (b, ch, h, w) or (b, ch, d, h, w); one left
+            out is absent for all samples.
         present: (b,) bool by modality; None = every sample has everything that was passed.
         masks: (b, n) bool by modality, True = a valid instance.
 
@@ -128,9 +130,17 @@ def _table(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None)
     return _part(owner, x, here, None)
 
 
-def _image(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
-    check_image(owner, x, width, min_side=1)
-    _check_no_mask(owner, "an image", mask)
+def _grid(
+    check: Callable[..., None],
+    what: str,
+    owner: str,
+    width: int,
+    x: Tensor,
+    here: Tensor,
+    mask: Tensor | None,
+) -> Part:
+    check(owner, x, width, min_side=1)
+    _check_no_mask(owner, what, mask)
     return _part(owner, x, here, None)
 
 
@@ -162,4 +172,10 @@ def _part(owner: str, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     return Part(values, here, mask)
 
 
-_READERS = {"tabular": _table, "bag": _bag, "series": _bag, "image": _image}
+_READERS = {
+    "tabular": _table,
+    "bag": _bag,
+    "series": _bag,
+    "image": partial(_grid, check_image, "an image"),
+    "volume": partial(_grid, check_volume, "a volume"),
+}

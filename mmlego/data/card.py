@@ -10,10 +10,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmlego.data.card_errors import card_error
+from mmlego.data.modality import TEXT_SCALINGS
 from mmlego.errors import CardError
 
-Kind = Literal["tabular", "bag", "series", "image"]
-Scaling = Literal["standard", "signed_log", "quantile", "minmax", "none"]
+Kind = Literal["tabular", "bag", "series", "image", "volume", "text"]
+Scaling = Literal["standard", "signed_log", "quantile", "minmax", "none", "words", "codes"]
 SplitUnit = Literal["patient", "row", "official", "official_full", "donor"]
 
 
@@ -99,6 +100,15 @@ class ModalityCard(_Strict):
     columns: list[str] | None = None
     exclude: list[str] = Field(default_factory=list)
     step: str | None = None
+
+    @model_validator(mode="after")
+    def _scaling_of_text(self) -> ModalityCard:
+        if (self.kind == "text") != (self.scaling in TEXT_SCALINGS):
+            raise ValueError(
+                f"expected scaling {' or '.join(TEXT_SCALINGS)} for kind 'text' and another for "
+                f"other kinds, got '{self.scaling}' for '{self.kind}'; choose one that fits"
+            )
+        return self
 
 
 class TargetCard(_Strict):

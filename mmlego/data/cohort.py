@@ -131,6 +131,9 @@ class Cohort:
         for name, m in self.modalities.items():
             digest.update("\x1f".join((name, m.kind, m.scaling, *m.features)).encode())
             digest.update(m.present.tobytes())
+            if m.kind == "text":
+                digest.update("\x1f".join(m.values).encode())
+                continue
             arrays = m.values if m.kind == "bag" else (m.values,)
             for array in arrays:
                 digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())

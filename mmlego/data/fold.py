@@ -9,11 +9,12 @@ import torch
 
 from mmlego.data.binning import assign_bins, fit_bin_edges
 from mmlego.data.cohort import Cohort
-from mmlego.data.modality import Modality
+from mmlego.data.modality import SPATIAL, Modality
 from mmlego.data.samples import Samples, Values
 from mmlego.data.scaling import Scaler, fit_scaler
 from mmlego.data.splits import FIXED_UNIT, Split, shares_patients
 from mmlego.data.target import SurvivalTarget, Target
+from mmlego.data.text import encode_texts
 from mmlego.errors import DataError
 
 
@@ -73,6 +74,8 @@ class Fold:
 def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
     """Scale a cohort for one split and cut its times into bins, fitting on the training part only.
 
+    A text becomes a table of what ``mmlego.data.text`` makes of it: its kind is "tabular" here.
+
     Args:
         cohort: The cohort.
         split: Row positions of the parts, as ``make_splits`` gives them for this cohort.
@@ -84,6 +87,7 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
             collapse, or no training sample has a modality.
     """
     _check_split(cohort, split)
+    cohort = encode_texts(cohort, split.train)
     train = cohort.subset(split.train)
     scalers = {name: fit_scaler(m) for name, m in train.modalities.items()}
     edges = _fit_target(train, n_bins)
@@ -170,7 +174,7 @@ def _scaled(modality: Modality, scaler: Scaler) -> Values:
         return _scaled_bags(modality, scaler)
     values = np.zeros(modality.values.shape, dtype=np.float32)
     here = modality.values[modality.present]
-    if modality.kind == "image":
+    if modality.kind in SPATIAL:
         here = np.moveaxis(scaler(np.moveaxis(here, 1, -1)), -1, 1)
     else:
         here = scaler(here)

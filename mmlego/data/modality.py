@@ -10,9 +10,16 @@ import numpy as np
 from mmlego.data.suggest import did_you_mean
 from mmlego.errors import DataError
 
-KINDS = ("tabular", "bag", "series", "image")
+KINDS = ("tabular", "bag", "series", "image", "volume", "text")
+SPATIAL = ("image", "volume")  # kinds with the features on axis 1, before those of space
 SCALINGS = ("standard", "signed_log", "quantile", "minmax", "none")
-_AXES = {"tabular": ("n", "c"), "series": ("n", "t", "c"), "image": ("n", "ch", "h", "w")}
+TEXT_SCALINGS = ("words", "codes")  # how a fold turns texts into numbers
+_AXES = {
+    "tabular": ("n", "c"),
+    "series": ("n", "t", "c"),
+    "image": ("n", "ch", "h", "w"),
+    "volume": ("n", "ch", "d", "h", "w"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +32,15 @@ class Modality:
     Args:
         name: Short name, for instance "rna".
         title: Name for tables and figures.
-        kind: "tabular" (n, c), "series" (n, t, c), "image" (n, ch, h, w), or "bag": n arrays (n_i,
-            c) with n_i >= 1 where present. One embedding of a whole slide is a bag of one instance.
-        values: float32, as the kind says.
+        kind: "tabular" (n, c), "series" (n, t, c), "image" (n, ch, h, w), "volume" (n, ch, d, h,
+            w), or "bag": n arrays (n_i, c) with n_i >= 1 where present. One embedding of a whole
+            slide is a bag of one instance.
+            "text": n strings, which a fold turns into a table; an empty one counts as absent.
+        values: float32 or strings, as the kind says.
         present: (n,) bool, True = the sample has this modality.
-        features: c feature names (channels for images).
-        scaling: How a fold scales the features: one of ``SCALINGS``.
+        features: c feature names (channels for images and volumes); none for texts.
+        scaling: How a fold scales the features: one of ``SCALINGS``, of ``TEXT_SCALINGS`` for
+            texts.
 
     Raises:
         DataError: If shapes, lengths, names or values do not fit.
@@ -39,7 +49,7 @@ class Modality:
     name: str
     title: str
     kind: str
-    values: np.ndarray | tuple[np.ndarray, ...]
+    values: np.ndarray | tuple[np.ndarray, ...] | tuple[str, ...]
     present: np.ndarray
     features: tuple[str, ...]
     scaling: str = "standard"
@@ -47,15 +57,12 @@ class Modality:
     def __post_init__(self) -> None:
         """Bring the fields to their types and check them."""
         _check_choice(self.name, "kind", self.kind, KINDS)
-        _check_choice(self.name, "scaling", self.scaling, SCALINGS)
+        scalings = TEXT_SCALINGS if self.kind == "text" else SCALINGS
+        _check_choice(self.name, "scaling", self.scaling, scalings)
         present = np.asarray(self.present, dtype=bool)
         object.__setattr__(self, "present", present)
         object.__setattr__(self, "features", tuple(str(f) for f in self.features))
-        values = (
-            _as_bags(self.values)
-            if self.kind == "bag"
-            else np.asarray(self.values, dtype=np.float32)
-        )
+        values = _READ.get(self.kind, _as_array)(self.values)
         object.__setattr__(self, "values", values)
         if len(values) != len(present):
             raise DataError(
@@ -63,7 +70,9 @@ class Modality:
                 f"{len(present)} flags for "
                 f"{len(values)} samples; make both as long as the ids"
             )
-        if self.kind == "bag":
+        if self.kind == "text":
+            _check_texts(self)
+        elif self.kind == "bag":
             _check_bags(self)
         else:
             _check_array(self)
@@ -74,22 +83,31 @@ class Modality:
 
     @property
     def width(self) -> int:
-        """Number of features of one instance, time step or table row; channels of an image."""
+        """Number of features of one instance, time step or table row.
+
+        For images and volumes it is that of channels; 0 for texts, whose features a fold decides.
+        """
         return len(self.features)
 
     def take(self, index: np.ndarray) -> Modality:
         """Return this modality for the samples at the positions ``index``."""
         index = np.asarray(index)
-        values = tuple(self.values[i] for i in index) if self.kind == "bag" else self.values[index]
+        listed = isinstance(self.values, tuple)
+        values = tuple(self.values[i] for i in index) if listed else self.values[index]
         return replace(self, values=values, present=self.present[index])
 
     def rows(self) -> np.ndarray:
-        """Return all instances, steps or pixels of the present samples, features last, (m, c)."""
+        """Return instances, steps, pixels or voxels of the present samples, features last, (m, c).
+
+        Texts have no features yet: (m, 0).
+        """
+        if self.kind == "text":
+            return np.zeros((int(self.present.sum()), 0), np.float32)
         if self.kind == "bag":
             bags = [bag for bag, here in zip(self.values, self.present, strict=True) if here]
             return np.concatenate(bags) if bags else np.zeros((0, self.width), np.float32)
         values = self.values[self.present]
-        if self.kind == "image":
+        if self.kind in SPATIAL:
             values = np.moveaxis(values, 1, -1)
         return values.reshape(-1, self.width)
 
@@ -112,14 +130,21 @@ def _check_choice(name: str, field: str, value: str, allowed: Sequence[str]) -> 
         )
 
 
+def _as_array(values: object) -> np.ndarray:
+    return np.asarray(values, dtype=np.float32)
+
+
 def _as_bags(values: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(bag, dtype=np.float32) for bag in values)
+
+
+_READ = {"bag": _as_bags, "text": tuple}
 
 
 def _check_array(modality: Modality) -> None:
     axes = _AXES[modality.kind]
     shape = modality.values.shape
-    feature_axis = 1 if modality.kind == "image" else -1
+    feature_axis = 1 if modality.kind in SPATIAL else -1
     if len(shape) != len(axes) or shape[feature_axis] != modality.width:
         raise DataError(
             f"modality '{modality.name}': expected ({', '.join(axes)}) with {modality.width} "
@@ -148,6 +173,23 @@ def _check_bags(modality: Modality) -> None:
             )
         if np.isinf(bag).any():
             raise DataError(_infinite(modality.name))
+
+
+def _check_texts(modality: Modality) -> None:
+    """Check that all values are strings, and let the empty ones count as absent."""
+    for i, text in enumerate(modality.values):
+        if not isinstance(text, str):
+            raise DataError(
+                f"modality '{modality.name}': expected strings, got {text!r} in row {i}; give an "
+                "empty string where there is no text"
+            )
+    if modality.features:
+        raise DataError(
+            f"modality '{modality.name}': expected no feature names for kind 'text', got "
+            f"{len(modality.features)}; leave them out, a fold fits them"
+        )
+    written = np.array([bool(text.strip()) for text in modality.values], dtype=bool)
+    object.__setattr__(modality, "present", modality.present & written)
 
 
 def _infinite(name: str) -> str:

@@ -21,7 +21,8 @@ class Batch:
     """What a model is called with, and what its loss needs.
 
     Attributes:
-        inputs: Values by modality: (b, c), (b, n, c) or (b, ch, h, w) float32; zeros where absent.
+        inputs: Values by modality: (b, c), (b, n, c), (b, ch, h, w) or (b, ch, d, h, w) float32;
+            zeros where absent.
         present: (b,) bool by modality, True = the sample has it.
         masks: (b, n) bool for bags, True = an instance, False = padding. An absent bag keeps one
             zero instance, so that no softmax is over nothing; ``present`` says that it is absent.
@@ -64,7 +65,7 @@ class Samples:
         values: Tensor (n, ...) by modality, or a tuple of n tensors (n_i, c) for bags; zeros or
             empty where absent.
         present: (n,) bool tensor by modality.
-        kinds: "tabular", "bag", "series" or "image" by modality.
+        kinds: "tabular", "bag", "series", "image" or "volume" by modality.
         widths: Number of features by modality.
         target: Tensors of length n; see ``Batch``.
     """

@@ -97,7 +97,7 @@ class MMDynamics(BranchedModel):
             tcp_activation: What bounds a confidence: ``none``, as published, or ``sigmoid``.
             detach_tcp: Keep the error of the confidence from moving the unimodal classifiers.
             weighting: ``predicted``, or ``oracle``: the true confidence weighs the modality, which
-                takes the target to predict and is an upper bound, never a result.
+                takes the target to predict, so that what it reaches is never a result.
             loss_weights: Weights of the parts ``final``, ``feature`` and ``modality`` of the loss,
                 0 or more; 1 where not given.
             tcp_events_only: Train confidences on samples with an observed event only (survival).

@@ -67,12 +67,16 @@ def check_image(owner: str, x: Tensor, channels: int, min_side: int) -> None:
     Raises:
         ShapeError: If the shape or the type differs.
     """
-    if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < min_side:
-        raise ShapeError(
-            f"{owner}: expected (b, {channels}, h, w) with h and w of {min_side} or more, got "
-            f"{tuple(x.shape)}; pass images with the channels that it was built for"
-        )
-    _check_float(owner, x)
+    _check_grid(owner, x, channels, min_side, ("h", "w"), "images")
+
+
+def check_volume(owner: str, x: Tensor, channels: int, min_side: int) -> None:
+    """Refuse anything but float volumes (b, ch, d, h, w) with the expected channels, large enough.
+
+    Raises:
+        ShapeError: If the shape or the type differs.
+    """
+    _check_grid(owner, x, channels, min_side, ("d", "h", "w"), "volumes")
 
 
 def check_mask(owner: str, mask: Tensor, x: Tensor) -> None:
@@ -92,6 +96,18 @@ def check_mask(owner: str, mask: Tensor, x: Tensor) -> None:
             f"{owner}: expected a valid instance in every bag, got none in rows {rows[:5]}; "
             "declare the modality absent for these samples"
         )
+
+
+def _check_grid(
+    owner: str, x: Tensor, channels: int, min_side: int, sides: tuple[str, ...], what: str
+) -> None:
+    if x.ndim != 2 + len(sides) or x.shape[1] != channels or min(x.shape[2:]) < min_side:
+        raise ShapeError(
+            f"{owner}: expected (b, {channels}, {', '.join(sides)}) with {' and '.join(sides)} of "
+            f"{min_side} or more, got {tuple(x.shape)}; pass {what} with the channels that it was "
+            "built for"
+        )
+    _check_float(owner, x)
 
 
 def _check_float(owner: str, x: Tensor) -> None:

@@ -69,6 +69,8 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
         return False
     if images and not method.images:
         return False
+    if any(fold.kinds[name] == "volume" for name in names) and not method.volumes:
+        return False
     if method.raw_images and any(fold.scalers[name].scaling != "none" for name in images):
         return False
     return {
@@ -219,8 +221,15 @@ class Bench:
             elif kind in ("many", "any"):
                 yield self.whole(method, names, variant)[0]
 
-    def whole(self, method: str, names: Sequence[str], variant: str = "") -> Trained:
-        """A method that is trained on its modalities as a whole."""
+    def whole(
+        self,
+        method: str,
+        names: Sequence[str],
+        variant: str = "",
+        *,
+        options: Mapping[str, object] | None = None,
+    ) -> Trained:
+        """A method that is trained on its modalities as a whole; see ``train_multimodal``."""
         found = train_multimodal(
             self.fold,
             method,
@@ -229,6 +238,7 @@ class Bench:
             self.store,
             variant=variant,
             chosen=self.chosen,
+            options=options,
         )
         self.log(found[0])
         return found

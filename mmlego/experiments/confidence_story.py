@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mmlego.experiments import fills, pairing
+from mmlego.experiments.arms import Trained
 from mmlego.experiments.confidences import CHOSEN, CONSTANT
-from mmlego.experiments.dynamics import BOTH, NONE, ORACLE, WITH_CONFIDENCE, Trained
+from mmlego.experiments.dynamics import BOTH, NONE, ORACLE, WITH_CONFIDENCE
 from mmlego.experiments.dynamics_published import CHECKPOINT_ERRORS
 from mmlego.experiments.dynamics_story import name_of, paired_sentences, spread, title_of
 from mmlego.experiments.session import Session

@@ -12,15 +12,14 @@ from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
 from mmlego.dynamics.confidence import true_confidence
 from mmlego.errors import SettingsError
+from mmlego.experiments.arms import Arm, Trained, suits
 from mmlego.experiments.dynamics import (
+    ARMS,
     BOTH,
     NONE,
     WITH_CONFIDENCE,
-    Arm,
-    Trained,
     arms_for,
     explained,
-    suits,
 )
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.settings import ConfidenceSettings
@@ -38,7 +37,7 @@ def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Arm]:
     Raises:
         SettingsError: If arms are named and MM dynamics itself is not among them.
     """
-    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if suits(n, folds)]
+    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if suits(ARMS[n], folds[0].task)]
     if BOTH not in wanted:
         raise SettingsError(f"arms: expected '{BOTH}' among them, got {wanted}; add it")
     return arms_for(folds, wanted)

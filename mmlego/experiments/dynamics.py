@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
-from mmlego.errors import ModalityError, SettingsError
+from mmlego.errors import ModalityError
+from mmlego.experiments.arms import Arm, Trained, check_arms, suits
 from mmlego.experiments.benchmark import benches, methods_for
 from mmlego.experiments.inputs import INPUT_TITLES, SEPARATE, separate_names
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome, tell
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import DynamicsBase, DynamicsSettings
-from mmlego.experiments.store import FitStore, StoredFit, fit_key
-from mmlego.experiments.training import (
-    Recipe,
-    fit_settings,
-    objective_of,
-    outcome_of,
-    samples_digest,
-    train_recipe,
-)
-from mmlego.learning.fit import fit
+from mmlego.experiments.store import FitStore
+from mmlego.experiments.training import Recipe, fit_settings, objective_of, train_recipe
 from mmlego.learning.predict import evaluating
 
 IMAGE_HIDDEN = 500  # as published; tables get what the settings say
@@ -36,69 +28,37 @@ DYNAMICS, STATIC = "mm_dynamics", "mm_static"
 BOTH, FEATURE, MODALITY, NONE = "both", "fi_only", "mi_only", "none"
 ORACLE = "oracle_tcp"
 _CODE = "mmlego.dynamics"
-_LOGITS = "__test_logits__"
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One configuration.
-
-    Attributes:
-        name: Its variant in the table of results.
-        title: What readers call it.
-        method: ``mm_dynamics`` or ``mm_static``.
-        options: Options of the model that differ.
-        fit: Fit settings that differ.
-        task: The only task that it is for; empty for any.
-    """
-
-    name: str
-    title: str
-    method: str = DYNAMICS
-    options: Mapping[str, object] = field(default_factory=dict)
-    fit: Mapping[str, object] = field(default_factory=dict)
-    task: str = ""
 
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
-        Arm(BOTH, "both (MM dynamics)"),
-        Arm(FEATURE, "features only", options={"variant": "feature"}),
-        Arm(MODALITY, "modalities only", options={"variant": "modality"}),
-        Arm(NONE, "none", options={"variant": "none"}),
-        Arm("static", "MM static", method=STATIC),
-        Arm("mi_detached", "both, detached target", options={"detach_tcp": True}),
-        Arm("mi_sigmoid", "both, bounded confidence", options={"tcp_activation": "sigmoid"}),
-        Arm(ORACLE, "true confidence (upper bound)", options={"weighting": "oracle"}),
-        Arm("masked", "both, absent dropped", options={"mask_weight": True}),
+        Arm(BOTH, "both (MM dynamics)", DYNAMICS),
+        Arm(FEATURE, "features only", DYNAMICS, options={"variant": "feature"}),
+        Arm(MODALITY, "modalities only", DYNAMICS, options={"variant": "modality"}),
+        Arm(NONE, "none", DYNAMICS, options={"variant": "none"}),
+        Arm("static", "MM static", STATIC),
+        Arm("mi_detached", "both, detached target", DYNAMICS, options={"detach_tcp": True}),
+        Arm(
+            "mi_sigmoid",
+            "both, bounded confidence",
+            DYNAMICS,
+            options={"tcp_activation": "sigmoid"},
+        ),
+        Arm(ORACLE, "true confidence (uses the label)", DYNAMICS, options={"weighting": "oracle"}),
+        Arm("masked", "both, absent dropped", DYNAMICS, options={"mask_weight": True}),
         Arm(
             "events_only",
             "both, confidence from events",
+            DYNAMICS,
             options={"tcp_events_only": True},
             task="survival",
         ),
-        Arm("cox", "both, Cox loss", fit={"survival_loss": "cox"}, task="survival"),
+        Arm("cox", "both, Cox loss", DYNAMICS, fit={"survival_loss": "cox"}, task="survival"),
     )
 }
 WITH_CONFIDENCE = (BOTH, MODALITY, "mi_detached", "mi_sigmoid", ORACLE, "events_only", "cox")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One arm, trained on one fold."""
-
-    arm: Arm
-    fold: Fold
-    names: tuple[str, ...]
-    outcome: Outcome
-    model: nn.Module
-
-    @property
-    def test(self) -> Samples:
-        """The test samples that have any of the modalities."""
-        return self.fold.test.select(sorted(self.names)).having(sorted(self.names))
 
 
 def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Arm]:
@@ -107,26 +67,14 @@ def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Arm]:
     Raises:
         SettingsError: If a wanted arm is unknown, or is for another task.
     """
-    unknown = [name for name in wanted if name not in ARMS]
-    if unknown:
-        raise SettingsError(f"arms: expected names of {list(ARMS)}, got {unknown}")
-    foreign = [name for name in wanted if not suits(name, folds)]
-    if foreign:
-        raise SettingsError(
-            f"arms: expected arms for {folds[0].task}, got {foreign}; leave them out"
-        )
+    check_arms(wanted, ARMS, folds[0].task)
     complete = all(bool(flag.all()) for f in folds for flag in f.train.present.values())
     return [
         arm
         for arm in ARMS.values()
-        if (arm.name in wanted if wanted else suits(arm.name, folds))
+        if (arm.name in wanted if wanted else suits(arm, folds[0].task))
         and (wanted or not (arm.name == "masked" and complete))
     ]
-
-
-def suits(name: str, folds: Sequence[Fold]) -> bool:
-    """Whether an arm is for the task of these folds."""
-    return ARMS[name].task in ("", folds[0].task)
 
 
 def modalities_of(fold: Fold) -> tuple[str, ...]:
@@ -272,7 +220,7 @@ def _train_oracle(
     """Train with the true confidence as weight, for as long as the model that predicts it.
 
     Predictions need the labels that they are compared with, so nothing can be stopped by them, and
-    what comes out is a bound and not a result.
+    what comes out is no result.
     """
     usual = train_arm(fold, ARMS[BOTH], names, settings, store)
     recipe = recipe_of(fold, arm, names, settings)
@@ -280,73 +228,17 @@ def _train_oracle(
     recipe = dataclasses.replace(
         recipe, fit=dataclasses.replace(recipe.fit, epochs=epochs, patience=None, criterion="loss")
     )
-    seed = recipe.seed_for(fold)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build(fold, arm, recipe)
-    chosen = sorted(names)
-    parts = {
-        name: part.select(chosen).having(chosen)
-        for name, part in (("train", fold.train), ("test", fold.test))
-    }
-    key = fit_key(
-        model=[recipe.method, recipe.variant, list(names), dict(recipe.options)],
-        fit=dataclasses.asdict(recipe.fit),
-        data={name: samples_digest(part) for name, part in parts.items()},
-        seed=seed,
-        device=recipe.device,
-        torch=torch.__version__,
-        code=[code_digest("mmlego.experiments.dynamics"), code_digest(_CODE)],
-    )
-    stored = store.get(key)
-    if stored is None:
-        store.require_writable(f"{arm.method} {arm.name}, repeat {fold.repeat}")
-        stored = _fit_oracle(key, model, parts, fold, recipe, seed, store)
-    model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
-    facts = dict(stored.facts)
-    outcome = outcome_of(
-        stored.tensors[_LOGITS],
-        parts["test"],
+    outcome, model = train_recipe(
         fold,
-        method=arm.method,
-        variant=arm.name,
-        modalities=names,
-        n_train=len(parts["train"]),
-        seconds=facts.pop("seconds"),
-        history=facts.pop("history"),
-        facts=facts | {"sha256": stored.sha256, "upper_bound": True},
-        key=stored.key,
+        recipe,
+        lambda: build(fold, arm, recipe),
+        store,
+        code=code_digest("mmlego.experiments.dynamics", _CODE),
+        validated=False,
+        logits_of=lambda trained, part: explained(trained, part)["logits"],
+        facts={"uses_label": True},
     )
-    return Trained(arm, fold, names, outcome, model.eval())
-
-
-def _fit_oracle(
-    key: str,
-    model: nn.Module,
-    parts: Mapping[str, Samples],
-    fold: Fold,
-    recipe: Recipe,
-    seed: int,
-    store: FitStore,
-) -> StoredFit:
-    done = fit(
-        model,
-        parts["train"],
-        None,
-        objective_of(fold, recipe.fit),
-        settings=recipe.fit,
-        seed=seed,
-        device=recipe.device,
-    )
-    facts = {
-        "history": done.history,
-        "best_epoch": done.best_epoch,
-        "seconds": done.seconds,
-        "n_parameters": done.n_parameters,
-    }
-    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    logits = explained(model, parts["test"])["logits"]
-    return store.put(key, weights | {_LOGITS: logits}, facts)
+    return Trained(arm, fold, names, outcome, model)
 
 
 @torch.no_grad()

@@ -58,8 +58,8 @@ def name_of(outcome: Outcome) -> str:
 
 
 def title_of(arm: str) -> str:
-    """What readers call an arm; true confidences are no bound that training must reach."""
-    return "true confidence (uses the label)" if arm == ORACLE else ARMS[arm].title
+    """What readers call an arm."""
+    return ARMS[arm].title
 
 
 def paired_sentences(session: Session, pairs: Sequence[pairing.Paired]) -> str:
@@ -303,8 +303,8 @@ def conclusion(session: Session) -> str:
     """What the page says, computed from the run."""
     metric = style.title(views.main_metric(session.cohort))
     ranked = pairing.means(values(session, session.outcomes))
-    bounded = title_of(ORACLE)
-    fair = ranked.drop(index=[bounded], errors="ignore")
+    informed = title_of(ORACLE)
+    fair = ranked.drop(index=[informed], errors="ignore")
     lines = [
         f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
         f"({fair['mean'].iloc[0]:.3f}); MM dynamics is number "
@@ -313,10 +313,10 @@ def conclusion(session: Session) -> str:
         else f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
         f"({fair['mean'].iloc[0]:.3f})."
     ]
-    if bounded in ranked.index:
+    if informed in ranked.index:
         lines.append(
             f"* Weighted by the true confidence, which needs the label, it reaches "
-            f"{ranked.loc[bounded, 'mean']:.3f}: what better confidences could give, not a result."
+            f"{ranked.loc[informed, 'mean']:.3f}: what better confidences could give, not a result."
         )
     lines += _order(session)
     return "\n".join(lines) + "\n\n" + paired_sentences(session, comparisons(session))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
 from mmlego.experiments import pairing
-from mmlego.experiments.dynamics import Trained, explained
+from mmlego.experiments.arms import Trained
+from mmlego.experiments.dynamics import explained
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.training import objective_of, outcome_of
 from mmlego.learning.predict import predict_logits

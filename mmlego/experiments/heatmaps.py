@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.experiments import story
-from mmlego.experiments.dynamics import BOTH, FEATURE, Trained, explained
+from mmlego.experiments.arms import Trained
+from mmlego.experiments.dynamics import BOTH, FEATURE, explained
 from mmlego.experiments.session import Session
 from mmlego.learning.localization import centre_prior, heat_auc, heat_share, lesion_mask
 

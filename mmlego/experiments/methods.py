@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mmlego.amc import AMC
 from mmlego.baselines.ensemble import Ensemble
 from mmlego.baselines.healnet import HEALNet
 from mmlego.baselines.late_fusion import LateFusion
@@ -18,6 +19,7 @@ from mmlego.encoders.amil import ABMIL
 from mmlego.encoders.snn import SNN
 from mmlego.encoders.vision import ConvNet
 from mmlego.experiments.classical import train_classical
+from mmlego.fusion import MUSE, FlexMoE, FuseMoE, LIMoE, MAGGate, MulT, TensorFusion
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
@@ -38,6 +40,7 @@ class Method:
         takes: What modalities it needs: ``""`` any, ``pair`` exactly two, ``tables+bag`` at least
             one table and exactly one bag or series, ``survival`` or ``classes`` for a task.
         images: Whether it can be given images, through an encoder.
+        volumes: Whether it can be given volumes.
         raw_images: Whether it wants them with colors in [0, 1] rather than standardized.
         asked: Whether it runs only where it is named.
     """
@@ -49,12 +52,21 @@ class Method:
     page: str
     takes: str = ""
     images: bool = False
+    volumes: bool = False
     raw_images: bool = False
     asked: bool = False
 
 
 _ENCODERS, _RIVALS = "book/methods/encoders", "book/methods/baselines"
 _DYNAMICS = "book/methods/mm_dynamics"
+_AMC, _TOKENS = "book/methods/amc", "book/methods/token_models"
+
+
+def _token_model(title: str, build: Callable[..., object]) -> Method:
+    """A model that reads the same tokens as AMC, run where it is named."""
+    return Method(title, build, "many", True, _TOKENS, images=True, volumes=True, asked=True)
+
+
 METHODS: dict[str, Method] = {
     "snn": Method("SNN", SNN, "one", True, _ENCODERS),
     "abmil": Method("ABMIL", ABMIL, "one", True, _ENCODERS),
@@ -92,6 +104,14 @@ METHODS: dict[str, Method] = {
     "mm_static": Method(
         "MM static (equal weights)", MMStatic, "many", True, _DYNAMICS, images=True, raw_images=True
     ),
+    "amc": Method("AMC", AMC, "many", True, _AMC, images=True, volumes=True),
+    "flexmoe": _token_model("Flex-MoE", FlexMoE),
+    "fusemoe": _token_model("FuseMoE", FuseMoE),
+    "limoe": _token_model("LIMoE", LIMoE),
+    "maggate": _token_model("MAGGate", MAGGate),
+    "mult": _token_model("MulT", MulT),
+    "tensor_fusion": _token_model("Tensor fusion", TensorFusion),
+    "muse": _token_model("MUSE", MUSE),
     "weight_merging": Method("Weight merging", soup, "weights", False, _RIVALS),
     "coxnet": Method(
         "Cox (elastic net)",

@@ -47,6 +47,8 @@ _NUMERIC_CODE = {
 }
 # Enough for every metric to be recomputed from the predictions of a record.
 _DIGITS = 8
+# More epochs than this cannot be told apart in a learning curve, but would fill a record.
+_EPOCHS = 200
 
 
 def numeric_code(notebook: str) -> tuple[str, ...]:
@@ -98,11 +100,29 @@ def _outcome_entry(outcome: Outcome) -> dict[str, Any]:
     if outcome.headline:
         scores = outcome.prediction.get("risk", outcome.prediction.get("probability"))
         entry |= {
-            "history": list(outcome.history),
+            "history": thinned(outcome.history, outcome.facts.get("best_epoch")),
             "ids": outcome.ids.tolist(),
             "prediction": scores,
         }
     return plain(entry)
+
+
+def thinned(
+    history: Sequence[dict[str, float]], best_epoch: int | None = None
+) -> list[dict[str, float]]:
+    """The entries of a history that a record keeps.
+
+    All of up to 200; of more, 200 evenly spaced ones with the first and the last among them, and
+    that of the best epoch.
+    """
+    if len(history) <= _EPOCHS:
+        return list(history)
+    kept = set(np.linspace(0, len(history) - 1, _EPOCHS).round().astype(int).tolist())
+    return [
+        entry
+        for place, entry in enumerate(history)
+        if place in kept or (best_epoch is not None and entry["epoch"] == best_epoch)
+    ]
 
 
 def plain(value: Any) -> Any:

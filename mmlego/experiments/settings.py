@@ -261,6 +261,58 @@ class ImageSettings(DynamicsBase):
     shown: int = Field(16, ge=1, le=16)
 
 
+class AMCBase(BlockSettings):
+    """What the notebooks on AMC share: how it is trained, and its sizes."""
+
+    learning_rate: float = Field(0.001, gt=0)
+    l1: float = Field(0.0, ge=0)
+    patience: int = Field(10, ge=0)  # 0: train to the last epoch and keep its weights
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "plateau", "step"] = "constant"
+    warmup: int = Field(1, ge=0)
+    warmup_mode: Literal["linear", "modality_order", "no_fusion"] = "linear"
+    criterion: Literal["loss", "macro_f1", "accuracy", "c_index"] = "loss"
+    class_weights: str = "none"
+    tokens: int = Field(8, ge=1)
+    width: int = Field(32, ge=1)
+    heads: int = Field(8, ge=1)
+    layers: int = Field(2, ge=1)
+    experts: int = Field(8, ge=1)
+    top_k: int = Field(2, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    tokenizer: Literal["auto", "split", "query"] = "auto"
+    instance_weight: float = Field(0.1, ge=0)
+    token_weight: float = Field(0.1, ge=0)
+    balance_weight: float = Field(0.1, ge=0)
+
+
+class AMCSettings(AMCBase):
+    """Settings of the notebook on AMC, its modalities alone, and its rivals."""
+
+    notebook: ClassVar[str] = "amc"
+    arms: list[str] = Field(default_factory=list)  # empty: literal, inverse, and one modality each
+    rivals: list[str] = Field(default_factory=lambda: ["late_concat", "tensor_fusion"])
+    tune_epochs: int = Field(2, ge=0)  # of LegoFuse
+    timed_steps: int = Field(3, ge=1)
+
+
+class AMCAblationSettings(AMCBase):
+    """Settings of the notebook that takes AMC apart."""
+
+    notebook: ClassVar[str] = "amc_ablations"
+    arms: list[str] = Field(default_factory=list)  # empty: those of the published tables
+
+
+class TokenSettings(AMCBase):
+    """Settings of the notebook that looks at which tokens are replaced."""
+
+    notebook: ClassVar[str] = "token_rebalancing"
+    rules: list[Literal["literal", "inverse", "retain", "positionwise"]] = Field(
+        default_factory=lambda: ["literal", "inverse"], min_length=1
+    )
+    shown: int = Field(100, ge=1)  # instances in the map
+
+
 class SignalSettings(RunSettings):
     """Settings of the notebook on signal interference."""
 
@@ -348,6 +400,9 @@ SETTINGS: dict[str, type[RunSettings]] = {
         DynamicsSettings,
         ConfidenceSettings,
         ImageSettings,
+        AMCSettings,
+        AMCAblationSettings,
+        TokenSettings,
         SignalSettings,
         SummarySettings,
         EfficiencySettings,

@@ -12,6 +12,17 @@ from mmlego.experiments.settings import BlockSettings
 # Penalties reach down to where they no longer matter, since zero has no logarithm.
 _RANGES = {"learning_rate": (1e-4, 1e-2), "l1": (1e-7, 3e-4), "weight_decay": (1e-7, 1e-2)}
 _DROPOUT = (0.0, 0.6)
+# AMC and the models that read the same tokens.
+_TOKEN_MODELS = (
+    "amc",
+    "flexmoe",
+    "fusemoe",
+    "limoe",
+    "maggate",
+    "mult",
+    "tensor_fusion",
+    "muse",
+)
 _SIZES: dict[str, dict[str, tuple[Any, ...]]] = {
     "snn": {"widths": ("64x2", "256x2", "256x4")},
     "abmil": {"embed_dim": (128, 512)},
@@ -20,6 +31,7 @@ _SIZES: dict[str, dict[str, tuple[Any, ...]]] = {
     "healnet": {"depth": (1, 2)},
     "mm_dynamics": {"hidden": (64, 256)},
     "mm_static": {"hidden": (64, 256)},
+    **dict.fromkeys(_TOKEN_MODELS, {"width": (32, 64)}),
 }
 _DROPOUTS: dict[str, dict[str, float]] = {
     "snn": {"dropout": 0.25},
@@ -33,6 +45,7 @@ _DROPOUTS: dict[str, dict[str, float]] = {
     "late_bilinear": {"dropout": 0.25},
     "mm_dynamics": {"dropout": 0.5},
     "mm_static": {"dropout": 0.5},
+    **dict.fromkeys(_TOKEN_MODELS, {"dropout": 0.1}),
 }
 _GIVEN_SIZES: dict[str, dict[str, Any]] = {
     "snn": {"widths": "256x4"},
@@ -41,6 +54,7 @@ _GIVEN_SIZES: dict[str, dict[str, Any]] = {
     "healnet": {"depth": 2},
     "mm_dynamics": {"hidden": 256},
     "mm_static": {"hidden": 256},
+    **dict.fromkeys(_TOKEN_MODELS, {"width": 64}),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,8 +35,17 @@ ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
 _LOGITS = "__test_logits__"
 # Settings that only some notebooks have.
-_FURTHER = ("weight_decay", "schedule", "criterion", "check_every", "class_weights")
+_FURTHER = (
+    "weight_decay",
+    "schedule",
+    "criterion",
+    "check_every",
+    "class_weights",
+    "warmup",
+    "warmup_mode",
+)
 Log = Callable[[str], None] | None
+LogitsOf = Callable[[nn.Module, Samples], Tensor]
 
 
 @dataclass(frozen=True)
@@ -220,6 +230,9 @@ def train_recipe(
     *,
     parent: str = "",
     code: str = "",
+    validated: bool = True,
+    logits_of: LogitsOf | None = None,
+    facts: Mapping[str, object] | None = None,
     log: Log = None,
 ) -> tuple[Outcome, nn.Module]:
     """Build, train or fetch, and test one model under the contract of several modalities.
@@ -233,6 +246,11 @@ def train_recipe(
         store: Where finished fits lie.
         parent: Key of a fit that the model builds on.
         code: Digest of the code of the model, where this module does not import it.
+        validated: Whether training sees the validation part; without, the settings have no
+            patience.
+        logits_of: How logits (n, k) come from a trained model and a part, where it is not by
+            calling it on the inputs; ``code`` must cover it.
+        facts: What else the outcome is to say.
         log: Called with one line per epoch.
     """
     seed = recipe.seed_for(fold)
@@ -242,6 +260,7 @@ def train_recipe(
     parts = {
         name: part.select(sorted(recipe.names)).having(sorted(recipe.names))
         for name, part in fold.parts().items()
+        if validated or name != "val"
     }
     key = fit_key(
         model=[recipe.method, recipe.variant, list(recipe.names), dict(recipe.options)],
@@ -259,9 +278,9 @@ def train_recipe(
         store.require_writable(
             f"{recipe.method} {recipe.variant} of '{what}', repeat {fold.repeat}"
         )
-        stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, log)
+        stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, logits_of, log)
     model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
-    return _outcome(stored, fold, recipe, parts), model.eval()
+    return _outcome(stored, fold, recipe, parts, facts or {}), model.eval()
 
 
 def _fit_and_store(
@@ -272,21 +291,24 @@ def _fit_and_store(
     recipe: Recipe,
     seed: int,
     store: FitStore,
+    logits_of: LogitsOf | None,
     log: Log,
 ) -> StoredFit:
     objective = objective_of(fold, recipe.fit)
     result: FitResult = fit(
         model,
         parts["train"],
-        parts["val"] if len(parts["val"]) else None,
+        parts["val"] if len(parts.get("val", ())) else None,
         objective,
         settings=recipe.fit,
         seed=seed,
         device=recipe.device,
         log=log,
     )
-    logits = predict_logits(model, parts["test"], device=recipe.device)
-    facts = risk_median(model, parts["train"], fold, recipe.device, objective) | {
+    read = logits_of or functools.partial(predict_logits, device=recipe.device)
+    logits = read(model, parts["test"])
+    median = risk_median(model, parts["train"], fold, recipe.device, objective, logits_of=read)
+    facts = median | {
         "history": result.history,
         "best_epoch": result.best_epoch,
         "best_val_loss": result.best_val_loss,
@@ -297,7 +319,13 @@ def _fit_and_store(
     return store.put(key, weights | {_LOGITS: logits}, facts)
 
 
-def _outcome(stored: StoredFit, fold: Fold, recipe: Recipe, parts: dict[str, Samples]) -> Outcome:
+def _outcome(
+    stored: StoredFit,
+    fold: Fold,
+    recipe: Recipe,
+    parts: dict[str, Samples],
+    further: Mapping[str, object],
+) -> Outcome:
     facts = dict(stored.facts)
     members = {member for name in recipe.names for member in fold.members(name)}
     return outcome_of(
@@ -310,7 +338,7 @@ def _outcome(stored: StoredFit, fold: Fold, recipe: Recipe, parts: dict[str, Sam
         n_train=len(parts["train"]),
         seconds=facts.pop("seconds"),
         history=facts.pop("history"),
-        facts=facts | {"sha256": stored.sha256},
+        facts=facts | {"sha256": stored.sha256} | dict(further),
         key=stored.key,
         objective=objective_of(fold, recipe.fit),
     )
@@ -341,17 +369,23 @@ def outcome_of(
 
 
 def risk_median(
-    model: nn.Module, train: Samples, fold: Fold, device: str, objective: Objective | None = None
+    model: nn.Module,
+    train: Samples,
+    fold: Fold,
+    device: str,
+    objective: Objective | None = None,
+    *,
+    logits_of: LogitsOf | None = None,
 ) -> dict[str, float]:
     """Median risk on the training part, which divides patients into high and low.
 
-    Empty for classification.
+    Empty for classification. Logits are those of ``predict_logits`` unless told otherwise.
     """
     if fold.task != "survival":
         return {}
     objective = objective or objective_for(fold)
-    risk = objective.predict(predict_logits(model, train, device=device))["risk"]
-    return {"train_risk_median": float(np.median(risk))}
+    read = logits_of or functools.partial(predict_logits, device=device)
+    return {"train_risk_median": float(np.median(objective.predict(read(model, train))["risk"]))}
 
 
 def samples_digest(samples: Samples) -> str:

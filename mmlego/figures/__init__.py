@@ -27,6 +27,9 @@ from mmlego.figures.search import importance_bars, search_history
 from mmlego.figures.signals import energy_correlation_bars, signals_plot, spectra_plot
 from mmlego.figures.survival import kaplan_meier_plot, survival_calibration
 from mmlego.figures.tables import cohort_table, results_table, to_html
+from mmlego.figures.tokens import importance_histograms, replaced_histograms
+from mmlego.figures.tokens_cases import extreme_cases, replacement_map
+from mmlego.figures.tokens_rules import conflict_histograms, digitised_totals, rule_pairs
 
 __all__ = [
     "ablation_bars",
@@ -36,13 +39,17 @@ __all__ = [
     "confidence_error_curves",
     "confidence_error_histogram",
     "confidence_scatter",
+    "conflict_histograms",
     "confusion_plot",
     "critical_difference_plot",
+    "digitised_totals",
     "energy_correlation_bars",
+    "extreme_cases",
     "feature_ranking",
     "forest_plot",
     "heatmap_grid",
     "importance_bars",
+    "importance_histograms",
     "kaplan_meier_plot",
     "learning_curves",
     "mean_heatmap",
@@ -54,8 +61,11 @@ __all__ = [
     "ranked_table",
     "rate_curves",
     "reliability_plot",
+    "replaced_histograms",
+    "replacement_map",
     "results_table",
     "roc_plot",
+    "rule_pairs",
     "scaling_plot",
     "search_history",
     "signals_plot",

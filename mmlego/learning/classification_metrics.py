@@ -191,7 +191,22 @@ def check_probability(label: ArrayLike, probability: ArrayLike) -> tuple[np.ndar
             f"labels: expected values in [0, {probability.shape[1]}), got {label.min()} to "
             f"{label.max()}"
         )
+    return label, check_distributions(probability)
+
+
+def check_distributions(probability: ArrayLike) -> np.ndarray:
+    """Return probabilities (n, k) as float64.
+
+    Raises:
+        ShapeError: If they are not (n, k), are empty, or a row is negative or does not sum to 1.
+    """
+    probability = np.asarray(probability, dtype=float)
+    if probability.ndim != 2 or 0 in probability.shape:
+        raise ShapeError(
+            f"probabilities: expected (n, k) with one row or more, got {probability.shape}; "
+            "pass one row per sample"
+        )
     # A comparison with NaN is False, so this also refuses NaN.
     if not (probability >= 0).all() or not (np.abs(probability.sum(axis=1) - 1) < 1e-4).all():
         raise ShapeError("probabilities: expected rows summing to 1; apply softmax to logits")
-    return label, probability
+    return probability

@@ -14,20 +14,22 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from mmlego.errors import DataError, SettingsError, TrainingError
-from mmlego.learning.classification_metrics import macro_f1
+from mmlego.learning.criterion import check_criterion, validation_score
 from mmlego.learning.device import resolve_device
-from mmlego.learning.objectives import ClassificationObjective, Objective
+from mmlego.learning.objectives import Objective
 from mmlego.learning.output_bias import start_at_base_rate
 from mmlego.learning.penalty import add_l1_gradient, l1_parameters, l1_value
-from mmlego.learning.predict import evaluating, predict_logits
+from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import check_seed, torch_seed
 from mmlego.learning.settings import FitSettings
+from mmlego.learning.warmup import Warmup
 
 if TYPE_CHECKING:
     from mmlego.data.samples import Batch, Samples
 
 Log = Callable[[str], None]
 OnEpoch = Callable[[int, float], None]
+Schedule = StepLR | ReduceLROnPlateau | None
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class FitResult:
     Attributes:
         history: One entry per epoch: ``epoch`` (from 1), ``train_loss`` (mean over samples, dropout
             active, no penalty), ``l1`` (value of the penalty after the epoch), ``val_loss`` (no
-            penalty; NaN without a validation part), ``learning_rate`` of the epoch, ``seconds`` of
-            training and validating, ``aux_<name>`` for every auxiliary term of the model, and
-            ``val_macro_f1`` where that is the criterion.
+            penalty; NaN without a validation part), ``learning_rate`` of the last step of the
+            epoch, ``seconds`` of training and validating, ``aux_<name>`` for every auxiliary term
+            of the model, and ``val_<criterion>`` where that is not the loss.
         best_epoch: Epoch whose weights the model ends with; 0 if it was not trained.
         best_val_loss: Validation loss of those weights; NaN without a validation part.
         seconds: Time spent training and validating.
@@ -71,8 +73,8 @@ def fit(
 
     Adam gets the parameters that require a gradient. The schedule and early stopping act once per
     epoch on the validation loss without penalty, or stopping on another criterion that the settings
-    name. With ``settings.patience`` the weights of the best epoch come back at the end, and without
-    it the final ones stay.
+    name; the first epochs may differ, see ``Warmup``. With ``settings.patience`` the weights of the
+    best epoch come back at the end, and without it the final ones stay.
     The model ends on the device, every module in the mode in which it came. Shuffling and dropout
     follow ``seed`` alone, and the global generators are left as found: the same call on the CPU
     repeats to the last bit.
@@ -94,27 +96,31 @@ def fit(
             out the calls themselves; it must not change the model.
 
     Raises:
-        DataError: If a part is empty.
-        SettingsError: If there is a patience but no validation part, or the device is unknown.
+        DataError: If a part is empty, or the validation part has no comparable pair for the
+            criterion ``c_index``.
+        SettingsError: If there is a patience but no validation part, the criterion or the warm-up
+            does not suit the task or the model, or the device is unknown.
         TrainingError: If nothing is trainable, or a loss is not finite.
 
     Source: Hemker et al. 2025, appendix E. The paper leaves out when the schedule acts and what the
         penalty covers; here once per epoch, and the weight matrices that get a gradient.
     """
     _check_parts(train, val, settings)
-    _check_criterion(objective, settings)
+    check_criterion(settings.criterion, objective, val)
+    warmup = Warmup(model, settings)
     check_seed(seed)
     where = resolve_device(device)
     if settings.output_bias == "base_rate":
         start_at_base_rate(model.cpu(), train, objective)
     model.to(where)
-    trainer = _Trainer(model, objective, settings, where)
+    trainer = _Trainer(model, objective, settings, warmup, where)
     shuffle = torch.Generator().manual_seed(int(seed))
     modes = [(module, module.training) for module in model.modules()]
     try:
         with torch_seed(seed):
             trainer.run(train, val, shuffle, log or _silent, on_epoch or _idle)
     finally:
+        warmup.end()
         for module, training in modes:
             module.training = training
     return trainer.result()
@@ -148,7 +154,7 @@ def mean_loss(
 
 @dataclass
 class _Best:
-    """The weights with the lowest score so far: a validation loss, or minus the macro F1."""
+    """The weights with the lowest score so far: a validation loss, or minus another criterion."""
 
     score: float = math.inf
     loss: float = math.inf
@@ -160,10 +166,15 @@ class _Trainer:
     """The state of one training."""
 
     def __init__(
-        self, model: nn.Module, objective: Objective, settings: FitSettings, device: torch.device
+        self,
+        model: nn.Module,
+        objective: Objective,
+        settings: FitSettings,
+        warmup: Warmup,
+        device: torch.device,
     ) -> None:
         self.model, self.objective = model, objective
-        self.settings, self.device = settings, device
+        self.settings, self.warmup, self.device = settings, warmup, device
         trainable = [p for p in model.parameters() if p.requires_grad]
         if not trainable and settings.epochs > 0:
             raise TrainingError(
@@ -204,14 +215,13 @@ class _Trainer:
         schedule = _schedule(self.adam, settings)
         for epoch in range(1, settings.epochs + 1):
             entry = self._epoch(epoch, train, val, shuffle)
-            if isinstance(schedule, StepLR):
-                schedule.step()
-            elif val is not None:
-                schedule.step(entry["val_loss"])
+            if not self.warmup.covers(epoch):
+                _advance(schedule, entry["val_loss"])
             self._remember(epoch, entry)
             log(_line(entry, settings.epochs))
             on_epoch(epoch, self.seconds)
-            if settings.patience is not None and epoch - self.best.epoch >= settings.patience:
+            waited = epoch - max(self.best.epoch, self.warmup.barred)
+            if settings.patience is not None and waited >= settings.patience:
                 self.stopped = epoch < settings.epochs
                 break
         if self.best.weights:
@@ -232,7 +242,7 @@ class _Trainer:
         self, epoch: int, train: Samples, val: Samples | None, shuffle: torch.Generator
     ) -> dict[str, float]:
         start = time.perf_counter()
-        rate = self.adam.param_groups[0]["lr"]
+        self.warmup.begin(epoch)
         terms = self._train(epoch, train, shuffle)
         val_loss = math.nan if val is None else self._validate(val, epoch)
         scores = self._score(val)
@@ -243,7 +253,7 @@ class _Trainer:
             "train_loss": terms.pop("train_loss"),
             "l1": l1_value(self.penalised, self.settings.l1),
             "val_loss": val_loss,
-            "learning_rate": rate,
+            "learning_rate": self.adam.param_groups[0]["lr"],
             "seconds": seconds,
         } | {f"aux_{name}": value for name, value in terms.items()}
         entry |= scores
@@ -255,7 +265,8 @@ class _Trainer:
         self.model.train()
         steps: list[dict[str, Tensor]] = []
         batches: list[Tensor] = []
-        for batch in train.batches(self.settings.batch_size, shuffle):
+        for step, batch in enumerate(self.warmup.batches(epoch, train, shuffle)):
+            self.warmup.set_rate(self.adam, epoch, step, len(train))
             batches.append(batch.index)
             steps.append(self._step(batch.to(self.device)))
         # Losses are read once per epoch: reading each would make a GPU wait after every step.
@@ -296,14 +307,16 @@ class _Trainer:
         """Return the validation scores that a criterion other than the loss needs."""
         if val is None or self.settings.criterion == "loss":
             return {}
-        logits = predict_logits(self.model, val, device=self.device)
-        probability = self.objective.predict(logits)["probability"]
-        return {"val_macro_f1": macro_f1(val.target["label"].numpy(), probability)}
+        criterion = self.settings.criterion
+        score = validation_score(criterion, self.model, val, self.objective, self.device)
+        return {f"val_{criterion}": score}
 
     def _remember(self, epoch: int, entry: dict[str, float]) -> None:
         settings, loss = self.settings, entry["val_loss"]
-        score = -entry["val_macro_f1"] if "val_macro_f1" in entry else loss
-        eligible = epoch % settings.check_every == 0 or epoch == settings.epochs
+        sign = 1 if settings.criterion == "loss" else -1
+        score = sign * entry.get(f"val_{settings.criterion}", math.nan)
+        checked = epoch % settings.check_every == 0 or epoch == settings.epochs
+        eligible = checked and epoch > self.warmup.barred
         if settings.patience is None:
             self.best = _Best(score, loss, epoch)
         elif eligible and score < self.best.score:
@@ -311,12 +324,22 @@ class _Trainer:
             self.best = _Best(score, loss, epoch, copy.deepcopy(self.model.state_dict()))
 
 
-def _schedule(adam: torch.optim.Adam, settings: FitSettings) -> StepLR | ReduceLROnPlateau:
+def _schedule(adam: torch.optim.Adam, settings: FitSettings) -> Schedule:
+    if settings.schedule == "constant":
+        return None
     if settings.schedule == "step":
         return StepLR(adam, settings.step_size, gamma=settings.step_factor)
     return ReduceLROnPlateau(
         adam, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
+
+
+def _advance(schedule: Schedule, val_loss: float) -> None:
+    """Make one step of a schedule; a plateau needs a validation loss."""
+    if isinstance(schedule, StepLR):
+        schedule.step()
+    elif schedule is not None and not math.isnan(val_loss):
+        schedule.step(val_loss)
 
 
 def _not_finite(epoch: int, number: int, batch: Batch, settings: FitSettings) -> TrainingError:
@@ -342,14 +365,6 @@ def _check_parts(train: Samples, val: Samples | None, settings: FitSettings) -> 
         raise SettingsError(
             f"fit: expected a validation part for patience {settings.patience}, got none; "
             "pass one, or patience=None to keep the final weights"
-        )
-
-
-def _check_criterion(objective: Objective, settings: FitSettings) -> None:
-    if settings.criterion == "macro_f1" and not isinstance(objective, ClassificationObjective):
-        raise SettingsError(
-            f"fit: expected criterion 'loss' for {type(objective).__name__}, got 'macro_f1', which "
-            "is for classes"
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlego.errors import DataError, SettingsError, ShapeError
-from mmlego.learning.settings import SURVIVAL_LOSSES
+from mmlego.learning.settings import SURVIVAL_LOSSES, explicit_weights
 
 if TYPE_CHECKING:
     from mmlego.data.fold import Fold
@@ -232,7 +232,8 @@ class ClassificationObjective:
             weights = torch.as_tensor(class_weights, dtype=torch.float32)
             if weights.shape != (n_classes,) or not bool((weights > 0).all()):
                 raise SettingsError(
-                    f"class_weights: expected {n_classes} positive numbers, got {class_weights}"
+                    f"class_weights: expected {n_classes} positive numbers, got {class_weights}; "
+                    "give one per class"
                 )
             self.class_weights = weights / weights.mean() if rescale else weights
 
@@ -299,11 +300,13 @@ def objective_for(
     Args:
         fold: Data; weights of classes are taken from its training part.
         alpha: Of ``SurvivalObjective``; ignored for classes.
-        class_weights: ``inverse``, ``sqrt``, ``counts`` or None; ignored for survival.
+        class_weights: ``inverse``, ``sqrt``, ``counts``, one number per class as text such as
+            ``0.25,0.75``, or None; ignored for survival.
         survival_loss: ``hazards`` or ``cox``; ignored for classes.
 
     Raises:
-        SettingsError: If the task, the scheme or the loss is unknown.
+        SettingsError: If the task, the scheme or the loss is unknown, or the number of weights is
+            not that of the classes.
     """
     if survival_loss not in SURVIVAL_LOSSES:
         raise SettingsError(f"survival loss: expected {SURVIVAL_LOSSES}, got {survival_loss!r}")
@@ -313,10 +316,14 @@ def objective_for(
         )
     if fold.task != "classification":
         raise SettingsError(f"task: expected survival or classification, got '{fold.task}'")
-    weights = None
-    if class_weights is not None:
+    if class_weights is None:
+        return ClassificationObjective(fold.n_outputs)
+    if class_weights in SCHEMES:
         weights = _weights(fold.train.target["label"], fold.n_outputs, class_weights)
-    return ClassificationObjective(fold.n_outputs, weights, rescale=class_weights != "counts")
+    else:
+        weights = explicit_weights(class_weights)
+    rescale = class_weights in ("inverse", "sqrt")
+    return ClassificationObjective(fold.n_outputs, weights, rescale=rescale)
 
 
 _weights = class_weights  # the keyword of ``objective_for`` hides the function of the same name

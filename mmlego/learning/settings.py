@@ -11,8 +11,9 @@ from numbers import Integral, Real
 from mmlego.errors import SettingsError
 
 OUTPUT_BIASES = ("as_built", "base_rate")
-SCHEDULES = ("plateau", "step")
-CRITERIA = ("loss", "macro_f1")
+SCHEDULES = ("plateau", "step", "constant")
+CRITERIA = ("loss", "macro_f1", "accuracy", "c_index")
+WARMUP_MODES = ("linear", "modality_order", "no_fusion")
 CLASS_WEIGHTS = ("none", "inverse", "sqrt", "counts")
 SURVIVAL_LOSSES = ("hazards", "cox")
 
@@ -28,7 +29,8 @@ class FitSettings:
         l1: Weight of the sum of absolute values of the weight matrices.
         weight_decay: Weight of the squared values of all trainable parameters, in Adam.
         schedule: ``plateau`` lowers the learning rate when the validation loss stands still;
-            ``step`` multiplies it by ``step_factor`` every ``step_size`` epochs.
+            ``step`` multiplies it by ``step_factor`` every ``step_size`` epochs; ``constant`` keeps
+            it. It rests during the warm-up and starts after it.
         step_size: Epochs between two steps of the schedule ``step``.
         step_factor: Factor of a step, in (0, 1).
         plateau_factor: Factor on the learning rate when the validation loss stands still, in
@@ -39,11 +41,16 @@ class FitSettings:
         patience: Epochs without improvement after which training stops and the best weights come
             back; None trains to the end and keeps the final weights.
         criterion: What makes weights the best: the lowest validation ``loss``, or the highest
-            validation ``macro_f1`` (classes only).
+            validation ``macro_f1`` or ``accuracy`` (classes only) or ``c_index`` (survival only).
         check_every: Only the weights of every so many epochs, and of the last one, can be the best.
         class_weights: Weights of classes in the loss: ``none``, ``inverse`` (1 / n_k) or ``sqrt``
-            (1 / sqrt(n_k)), both scaled to mean 1, or ``counts`` (n / n_k as it is).
+            (1 / sqrt(n_k)), both scaled to mean 1, ``counts`` (n / n_k as it is), or one positive
+            number per class as text, such as ``0.25,0.75``, taken as they are.
         survival_loss: ``hazards`` in time bins, or the partial likelihood of ``cox`` on one output.
+        warmup: Number of first epochs that differ from the rest; 0 for none.
+        warmup_mode: How they differ: ``linear`` raises the learning rate with every step up to its
+            value, ``modality_order`` takes samples in the order of their number of modalities, and
+            ``no_fusion`` trains the model with ``rebalance(False)``. See ``Warmup``.
 
     Raises:
         SettingsError: If a value has the wrong type or is out of range.
@@ -68,6 +75,8 @@ class FitSettings:
     check_every: int = 1
     class_weights: str = "none"
     survival_loss: str = "hazards"
+    warmup: int = 0
+    warmup_mode: str = "linear"
 
     def __post_init__(self) -> None:
         """Check every value, and make NumPy scalars builtins."""
@@ -76,6 +85,7 @@ class FitSettings:
         self._whole("plateau_patience", 0)
         self._whole("step_size", 1)
         self._whole("check_every", 1)
+        self._whole("warmup", 0)
         if self.patience is not None:
             self._whole("patience", 1)
         self._real("learning_rate", 0.0, math.inf, closed=False)
@@ -86,12 +96,23 @@ class FitSettings:
         self._one_of("output_bias", OUTPUT_BIASES)
         self._one_of("schedule", SCHEDULES)
         self._one_of("criterion", CRITERIA)
-        self._one_of("class_weights", CLASS_WEIGHTS)
         self._one_of("survival_loss", SURVIVAL_LOSSES)
+        self._one_of("warmup_mode", WARMUP_MODES)
+        if self.class_weights not in CLASS_WEIGHTS:
+            explicit_weights(self.class_weights)
+        self._check_warmup()
         if self.patience is not None and self.check_every > self.patience:
             raise SettingsError(
                 f"fit settings: check_every: expected at most the patience of {self.patience}, got "
                 f"{self.check_every}; training would stop before any weights can be the best"
+            )
+
+    def _check_warmup(self) -> None:
+        """Refuse a training that ends before a model that is to be fused ever was."""
+        if self.warmup_mode == "no_fusion" and 0 < self.epochs <= self.warmup:
+            raise SettingsError(
+                f"fit settings: warmup: expected fewer than the {self.epochs} epochs with "
+                f"warmup_mode 'no_fusion', got {self.warmup}; no fused weights could be kept"
             )
 
     @classmethod
@@ -130,3 +151,21 @@ class FitSettings:
                 f"got {value!r}"
             )
         object.__setattr__(self, name, float(value))
+
+
+def explicit_weights(text: str) -> list[float]:
+    """Return the weights of classes that are given as text, such as ``0.25,0.75``.
+
+    Raises:
+        SettingsError: If it is not two positive numbers or more, separated by commas.
+    """
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except (AttributeError, ValueError):
+        weights = []
+    if len(weights) < 2 or not all(0.0 < weight < math.inf for weight in weights):
+        raise SettingsError(
+            f"fit settings: class_weights: expected one of {CLASS_WEIGHTS} or a positive number "
+            f"per class as text, such as '0.25,0.75', got {text!r}"
+        )
+    return weights

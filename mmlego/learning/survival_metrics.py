@@ -38,7 +38,7 @@ def concordance_index(event: ArrayLike, time: ArrayLike, risk: ArrayLike) -> flo
 
     event, time = check_outcome(event, time)
     risk = _check_risk(risk, event)
-    _check_comparable(event, time)
+    check_comparable(event, time)
     return float(concordance_index_censored(event, time, risk, tied_tol=TIED_RISK)[0])
 
 
@@ -73,7 +73,7 @@ def concordance_index_ipcw(
     event, time = check_outcome(event, time)
     risk = _check_risk(risk, event)
     tau = truncation_time(train_event, train_time)
-    _check_comparable(event & (time < tau), time)
+    check_comparable(event & (time < tau), time)
     train, test = _outcome(train_event, train_time), _outcome(event, time)
     return float(weighted(train, test, risk, tau=tau, tied_tol=TIED_RISK)[0])
 
@@ -243,21 +243,25 @@ def check_outcome(event: ArrayLike, time: ArrayLike) -> tuple[np.ndarray, np.nda
     return event, time
 
 
-def _check_risk(risk: ArrayLike, event: np.ndarray) -> np.ndarray:
-    risk = np.asarray(risk, dtype=float)
-    if risk.shape != event.shape or not np.isfinite(risk).all():
-        raise ShapeError(f"risk: expected {event.shape} finite values, got {risk.shape}")
-    return risk
+def check_comparable(event: np.ndarray, time: np.ndarray) -> None:
+    """Refuse outcomes in which no event has a sample that outlives it.
 
-
-def _check_comparable(event: np.ndarray, time: np.ndarray) -> None:
-    """Refuse outcomes in which no event has a sample that outlives it."""
+    Raises:
+        MetricError: If there is no comparable pair.
+    """
     first = time[event].min() if event.any() else np.inf
     if not ((time > first) | ((time == first) & ~event)).any():
         raise MetricError(
             f"c-index: expected a comparable pair, got none among {len(event)} samples with "
             f"{int(event.sum())} events; use a larger part"
         )
+
+
+def _check_risk(risk: ArrayLike, event: np.ndarray) -> np.ndarray:
+    risk = np.asarray(risk, dtype=float)
+    if risk.shape != event.shape or not np.isfinite(risk).all():
+        raise ShapeError(f"risk: expected {event.shape} finite values, got {risk.shape}")
+    return risk
 
 
 def _outcome(event: np.ndarray, time: np.ndarray) -> np.ndarray:

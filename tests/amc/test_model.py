@@ -325,20 +325,3 @@ def test_refused_inputs():
         model({"lab": torch.randn(2, 8)})
     with pytest.raises(ModalityError, match="rows"):
         model({"lab": torch.randn(2, 7)}, {"lab": torch.tensor([True, False])})
-
-
-def test_learns_what_only_two_modalities_tell():
-    torch.manual_seed(0)
-    a, b = torch.randn(512, 4), torch.randn(512, 4)
-    label = ((a[:, 0] > 0) ^ (b[:, 0] > 0)).long()
-    model = AMC({"a": 4, "b": 4}, 2, **SMALL | {"tokens": 2, "top_k": 1, "experts": 2})
-    adam = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(60):
-        for rows in torch.randperm(384).split(128):
-            logits, terms = model.forward_with_auxiliary({"a": a[rows], "b": b[rows]})
-            adam.zero_grad()
-            (F.cross_entropy(logits, label[rows]) + sum(terms.values())).backward()
-            adam.step()
-    model.eval()
-    found = model({"a": a[384:], "b": b[384:]}).argmax(1)
-    assert (found == label[384:]).double().mean() > 0.9

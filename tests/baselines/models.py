@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mmlego.amc import AMC
 from mmlego.baselines.healnet import HEALNet
 from mmlego.baselines.late_fusion import LateFusion
 from mmlego.baselines.mcat import MCAT
 from mmlego.baselines.multimodn import MultiModN
 from mmlego.baselines.perceiver import Perceiver
 from mmlego.dynamics import VARIANTS, MMDynamics, MMStatic
+from mmlego.fusion import MUSE, FlexMoE, FuseMoE, LIMoE, MAGGate, MulT, TensorFusion
 
 N_OUTPUTS = 3
 WIDTHS = {"rna": 5, "mut": 3, "img": 4, "vitals": 2}
@@ -101,9 +103,29 @@ def _static(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str])
     return MMStatic(widths, n_outputs, kinds=kinds, weights=weights, hidden=16, dropout=0.1)
 
 
+def _tokens(model: Callable[..., nn.Module], **options: object) -> Callable[..., nn.Module]:
+    """A model behind the front end of AMC."""
+    sizes = {"tokens": 4, "width": 16, "heads": 2, "dropout": 0.1}
+
+    def build(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str]) -> nn.Module:
+        return model(widths, n_outputs, kinds=kinds, **sizes, **options)
+
+    return build
+
+
+def _maggate(widths: Mapping[str, int], n_outputs: int, kinds: Mapping[str, str]) -> nn.Module:
+    """With shifts that are never cut: else chance decides whose limit has a slope."""
+    model = _tokens(MAGGate)(widths, n_outputs, kinds)
+    for limit in model.gates.beta.values():
+        nn.init.constant_(limit, 10.0)
+    return model
+
+
 # Vectors that stand in for what is absent, and the last bias of attention scores, which shifts all
 # of them alike.
 STAND_INS = r"absent\.|no_|.*\.score\.bias"
+TOKEN_STAND_INS = r"front\.tokenizers\.\w+\.absent"
+EXPERTS = {"layers": 2, "experts": 2, "top_k": 1}
 
 MODELS = {
     "Perceiver": Small(_perceiver),
@@ -123,4 +145,20 @@ MODELS = {
     },
     "MMStatic": Small(_static, additive=True),
     "MCAT": Small(_mcat, TABLES_AND_BAG, blind=STAND_INS),
+    "AMC": Small(_tokens(AMC, **EXPERTS), blind=TOKEN_STAND_INS),
+    "LIMoE": Small(_tokens(LIMoE, **EXPERTS), blind=TOKEN_STAND_INS),
+    "LIMoE separate": Small(
+        _tokens(LIMoE, reading="separate", **EXPERTS), blind=TOKEN_STAND_INS, additive=True
+    ),
+    "MAGGate": Small(_maggate, blind=TOKEN_STAND_INS + r"|gates\.beta"),
+    "MAGGate original": Small(_tokens(MAGGate, variant="original"), blind=TOKEN_STAND_INS),
+    "MulT": Small(_tokens(MulT, layers=1), blind=TOKEN_STAND_INS),
+    "TensorFusion": Small(_tokens(TensorFusion), blind=TOKEN_STAND_INS),
+    "FlexMoE": Small(_tokens(FlexMoE), blind=r"bank\.bank"),
+    "FuseMoE": Small(_tokens(FuseMoE, layers=1, experts=4, top_k=2), blind="absent"),
+    "FuseMoE disjoint": Small(
+        _tokens(FuseMoE, layers=1, experts=12, router="disjoint"), blind="absent"
+    ),
+    # The two views are read by the auxiliary losses only.
+    "MUSE": Small(_tokens(MUSE), blind=r"project\."),
 }

@@ -126,3 +126,25 @@ def test_kinds_are_those_of_the_widths_and_tables_by_default():
         check_kinds("model", WIDTHS, {"rna": "tabular"})
     with pytest.raises(SettingsError, match=r"widths\['rna'\]"):
         check_kinds("model", {"rna": 0}, None)
+
+
+def test_absent_volumes_become_zero_and_are_for_owners_that_say_so():
+    volumes = torch.ones(2, 1, 3, 4, 5)
+    volumes[1] = NAN
+    present = {"img": torch.tensor([True, False])}
+    given = {"rna": torch.ones(2, 2), "img": volumes}
+    widths, kinds = {"rna": 2, "img": 1}, {"rna": "tabular", "img": "volume"}
+    part = read_batch("model", widths, kinds, given, present)["img"]
+    assert part.values.shape == volumes.shape
+    assert part.values.sum(dim=(1, 2, 3, 4)).tolist() == [60.0, 0.0]
+    assert part.mask is None
+    with pytest.raises(SettingsError, match=r"kinds\['img'\].*got 'volume'"):
+        check_kinds("model", widths, kinds)
+    assert check_kinds("model", widths, kinds, ("tabular", "volume")) == kinds
+    with pytest.raises(ShapeError, match="modality 'img': expected finite"):
+        read_batch("model", widths, kinds, given)
+    with pytest.raises(ShapeError, match="modality 'img': expected no mask of a volume"):
+        read_batch("model", widths, kinds, given, present, {"img": torch.ones(2, 4).bool()})
+    for wrong in (volumes[:, :, 0], volumes.expand(-1, 2, -1, -1, -1)):
+        with pytest.raises(ShapeError, match=r"modality 'img': expected \(b, 1, d, h, w\)"):
+            read_batch("model", widths, kinds, given | {"img": wrong}, present)

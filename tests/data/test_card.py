@@ -15,6 +15,7 @@ from mmlego.errors import CardError, MMLegoError
 NAMES = {
     "citeseq",
     "citeseq-hspc",
+    "eicu",
     "ham10000",
     "physionet2012-mortality",
     "physionet2012-survival6",
@@ -23,6 +24,8 @@ NAMES = {
     "tcga-blca",
     "tcga-brca",
     "tcga-kirp",
+    "tcga-lgg",
+    "tcga-luad",
     "tcga-ucec",
     "transbig",
     "wdbc",

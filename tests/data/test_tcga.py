@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from mmlego.data import load_card, load_cohort
+from mmlego.data import load_card, load_cohort, load_splits, make_fold
 from mmlego.data.availability import check
 from mmlego.data.sources.slides import READERS, read_embedding
 from mmlego.data.sources.tcga import load_tcga, read_omics
-from mmlego.errors import CardError, DownloadError
+from mmlego.errors import CardError, DataError, DownloadError
 
 # rows, patients, patients with an event, and columns of the published tables
 FACTS = {
@@ -19,8 +19,15 @@ FACTS = {
     "tcga-brca": (1022, 956, 130, {"mut": 21, "cnv": 1333, "rna": 1558}),
     "tcga-kirp": (284, 260, 40, {"mut": 20, "rna": 1557}),
     "tcga-ucec": (538, 480, 75, {"mut": 1406, "cnv": 5}),
+    "tcga-luad": (515, 453, 158, {"mut": 864, "cnv": 517, "rna": 1555}),
+    "tcga-lgg": (822, 479, 112, {"mut": 16, "cnv": 30, "rna": 1544}),
 }
-IMAGES = {"tcga-blca": (369, 2048), "tcga-brca": (884, 607), "tcga-kirp": (202, 136)}
+IMAGES = {
+    "tcga-blca": (369, 2048),
+    "tcga-brca": (884, 607),
+    "tcga-kirp": (202, 136),
+    "tcga-luad": (422, 607),
+}
 OUTCOMES = {"survival", "censor", "train", "hrd", "tmb", "n_mut", "subtype", "hif_split", "stage"}
 
 
@@ -83,6 +90,48 @@ def test_missing_ages_are_missing_values(mirror):
     clin = load_cohort("tcga-kirp", modalities=["clin"]).modalities["clin"]
     assert np.isnan(clin.values[:, 0]).sum() > 0
     assert clin.present.all()
+
+
+def test_slides_of_a_patient_are_averaged(mirror):
+    path = mirror / load_card("tcga-luad").sources["slides"].path
+    slides = pd.read_csv(path).groupby("bcr_patient_barcode")
+    several = [case for case, n in slides.size().items() if n > 1]
+    cohort = load_cohort("tcga-luad", modalities=["img"])
+    img = cohort.modalities["img"]
+    places = [(i, case) for i, case in enumerate(cohort.ids) if case in several]
+    assert len(places) > 20
+    for i, case in places:
+        rows = slides.get_group(case)[list(img.features)]
+        np.testing.assert_allclose(img.values[i][0], rows.mean(), rtol=1e-5)
+
+
+def test_the_mean_of_slides_skips_missing_values(tmp_path):
+    rows = "bcr_patient_barcode,a_HE,b_HE,c_HE,os_time\nx,1,5,,9\nx,3,,,9\ny,7,8,9,1\n"
+    (tmp_path / "hif.csv").write_text(rows)
+    bags, features = READERS["hif_mean"](tmp_path / "hif.csv")
+    assert features == ["a_HE", "b_HE", "c_HE"]
+    np.testing.assert_array_equal(bags["x"], [[2, 5, np.nan]])
+    np.testing.assert_array_equal(bags["y"], [[7, 8, 9]])
+    assert len(READERS["hif"](tmp_path / "hif.csv")[0]["x"]) == 2
+
+
+def test_glioblastoma_is_no_lower_grade_glioma(mirror):
+    table = read_omics(mirror / "tcga_omics/tcga_gbmlgg_all_clean.csv.zip")
+    glioblastoma = set(table.loc[table["oncotree_code"] == "GBM", "case_id"])
+    assert len(glioblastoma) == 90
+    assert not glioblastoma & set(load_cohort("tcga-lgg", modalities=["mut"]).ids)
+
+
+def test_reports_are_texts_of_the_patients_that_have_them(mirror):
+    cohort = load_cohort("tcga-brca", modalities=["mut", "img", "report"])
+    report = cohort.modalities["report"]
+    assert (report.kind, int(report.present.sum())) == ("text", 894)
+    assert np.all(list(cohort.present.values()), axis=0).sum() == 825
+    assert "report" not in load_cohort("tcga-brca").names
+    text = report.values[cohort.ids.tolist().index("TCGA-3C-AALI")]
+    assert text.startswith("what was the size of the mass? 1.3 x 1.3 x 1.2 cm.")
+    fold = make_fold(cohort, load_splits(cohort)[0])
+    assert (fold.kinds["report"], fold.widths["report"]) == ("tabular", 128)
 
 
 def test_nuclear_morphology_is_optional(mirror):
@@ -160,10 +209,20 @@ def test_the_loader_keeps_one_row_per_patient_or_all(small_tcga):
     assert by_row.modalities["img"].present.sum() == 3
 
 
+def test_rows_of_a_code_can_be_left_out(small_tcga):
+    archive = small_tcga.parent / "o.zip"
+    table = read_omics(archive).assign(oncotree_code=["A"] * 4 + ["B"] * 9)
+    table.to_csv(archive, index=False, compression={"method": "zip", "archive_name": "x"})
+    assert load_cohort(small_tcga, without=["A"]).n == 9
+    assert load_cohort(small_tcga, unit="row", without=["B"]).n == 4
+    with pytest.raises(DataError, match=r"option 'without': expected codes .* got \['GMB'\]"):
+        load_cohort(small_tcga, without=["GMB", "A"])
+
+
 def test_the_form_of_the_slide_file_must_be_known(small_tcga):
     text = small_tcga.read_text()
     small_tcga.write_text(text.replace("image: embedding", "image: patches"))
     with pytest.raises(CardError, match="'loader.options.image': expected one of embedding, hif"):
         load_cohort(small_tcga)
-    assert set(READERS) == {"embedding", "hif", "regions"}
+    assert set(READERS) == {"embedding", "hif", "hif_mean", "regions"}
     assert load_tcga.__doc__

@@ -14,10 +14,8 @@ REFERENCE = Path(__file__).parents[1] / "reference" / "amc.json"
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
+def _seeded(seeded):
+    """In every test here."""
 
 
 @pytest.fixture(scope="session")

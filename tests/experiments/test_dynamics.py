@@ -1,4 +1,4 @@
-"""Arms of MM dynamics on folds: options, seeds, the bound, stand-ins, confidences, heat-maps."""
+"""Arms of MM dynamics on folds: options, seeds, the oracle, stand-ins, confidences, heat-maps."""
 
 from __future__ import annotations
 
@@ -93,16 +93,36 @@ def test_a_cox_arm_gives_a_risk_and_no_curves(folds, settings, store):
     assert trained.model.head.out_features == 1
 
 
-def test_the_bound_sees_the_labels_and_trains_as_long_as_the_rest(classes, settings, store):
+def test_the_oracle_sees_the_labels_and_trains_as_long_as_the_rest(classes, settings, store):
     usual = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
-    bound = train_arm(classes, ARMS[ORACLE], NAMES, settings, store)
-    assert len(bound.outcome.history) == usual.outcome.facts["best_epoch"]
-    assert bound.outcome.facts["upper_bound"] is True
-    told = dynamics.explained(bound.model, bound.test)["logits"]
-    turned = dataclasses.replace(bound.test, target={"label": 1 - bound.test.target["label"]})
-    assert not torch.allclose(told, dynamics.explained(bound.model, turned)["logits"])
+    knowing = train_arm(classes, ARMS[ORACLE], NAMES, settings, store)
+    assert len(knowing.outcome.history) == usual.outcome.facts["best_epoch"]
+    assert knowing.outcome.facts["uses_label"] is True
+    assert "uses_label" not in usual.outcome.facts
+    told = dynamics.explained(knowing.model, knowing.test)["logits"]
+    np.testing.assert_array_equal(
+        knowing.outcome.prediction["probability"],
+        objective_for(classes).predict(told)["probability"],
+    )
+    turned = dataclasses.replace(knowing.test, target={"label": 1 - knowing.test.target["label"]})
+    assert not torch.allclose(told, dynamics.explained(knowing.model, turned)["logits"])
     with pytest.raises(SettingsError, match="oracle"):
-        predict_logits(bound.model, bound.test, device="cpu")
+        predict_logits(knowing.model, knowing.test, device="cpu")
+
+
+def test_the_oracle_is_not_stopped_by_labels_that_it_sees(folds, settings, store):
+    fold = folds()[0]
+    usual = train_arm(fold, ARMS[BOTH], NAMES, settings, store)
+    knowing = train_arm(fold, ARMS[ORACLE], NAMES, settings, store)
+    assert all(np.isnan(entry["val_loss"]) for entry in knowing.outcome.history)
+    assert not any(np.isnan(entry["val_loss"]) for entry in usual.outcome.history)
+    train = fold.train.select(NAMES).having(NAMES)
+    risk = objective_for(fold).predict(dynamics.explained(knowing.model, train)["logits"])["risk"]
+    assert knowing.outcome.facts["train_risk_median"] == pytest.approx(np.median(risk))
+
+
+def test_readers_are_told_that_the_oracle_uses_the_label():
+    assert dynamics_story.title_of(ORACLE) == "true confidence (uses the label)"
 
 
 def test_what_is_explained_is_what_is_predicted(classes, settings, store):

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from mmlego import figures
 from mmlego.errors import RunError
 from mmlego.experiments import record as records
+from mmlego.experiments import views
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.record import (
     make_record,
@@ -140,6 +142,39 @@ def test_record_keeps_predictions_of_headline_rows_only(made):
     assert first["ids"] == ["a", "b", "c"]
     assert first["history"] == [{"epoch": 1, "val_loss": 0.5}]
     assert not {"prediction", "ids", "history"} & set(second)
+
+
+def long_history(n):
+    return [{"epoch": epoch, "val_loss": 1.0 / epoch} for epoch in range(1, n + 1)]
+
+
+@pytest.mark.parametrize("best", [1, 433, 999, 1000])
+def test_a_long_history_is_thinned_to_even_steps_and_the_best_epoch(outcome, best):
+    history = long_history(1000)
+    one = outcome(history=history, facts={"best_epoch": best})
+    made = make_record(MergeSettings(), [one], started=datetime.now(UTC))
+    kept = [entry["epoch"] for entry in made["outcomes"][0]["history"]]
+    assert {1, best, 1000} <= set(kept)
+    assert kept == sorted(set(kept))
+    assert 200 <= len(kept) <= 201
+    assert max(np.diff(kept)) <= 6
+    assert all(entry in plain(history) for entry in made["outcomes"][0]["history"])
+    assert len(one.history) == 1000, "figures of the run see all of it"
+
+
+def test_a_history_of_200_epochs_is_kept_whole():
+    assert records.thinned(long_history(200), 7) == long_history(200)
+    assert len(records.thinned(long_history(201))) == 200
+
+
+def test_a_thinned_history_can_be_drawn(outcome):
+    kept = records.thinned(long_history(1000), 433)
+    figure = figures.learning_curves(views.history_table([outcome(history=[
+        {**entry, "train_loss": 0.5} for entry in kept
+    ])]))  # fmt: skip
+    drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 1]
+    assert all(line.get_xdata()[-1] == 1000 for line in drawn)
+    assert 433 in drawn[0].get_xdata()
 
 
 def test_undefined_metric_is_no_number(made):

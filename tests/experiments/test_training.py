@@ -8,10 +8,20 @@ import torch
 
 from mmlego.encoders.amil import ABMIL
 from mmlego.encoders.snn import SNN
+from mmlego.encoders.unimodal import Unimodal
 from mmlego.errors import ModalityError, RunError, SettingsError
 from mmlego.experiments import training
+from mmlego.experiments.settings import UnimodalSettings
 from mmlego.experiments.store import FitStore
-from mmlego.experiments.training import build_block, derived_seed, train_block, train_encoder
+from mmlego.experiments.training import (
+    Recipe,
+    build_block,
+    derived_seed,
+    fit_settings,
+    train_block,
+    train_encoder,
+    train_recipe,
+)
 from mmlego.learning.metrics import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
@@ -209,3 +219,74 @@ def test_survival_outcomes_know_the_median_training_risk(fold, tiny, store):
     train = fold.train.select(["clin"])
     risk = objective_for(fold).predict(predict_logits(model, train, device="cpu"))["risk"]
     assert outcome.facts["train_risk_median"] == pytest.approx(np.median(risk))
+
+
+# --- what a notebook may set
+
+
+def test_warmup_reaches_the_training(tiny):
+    class Warmed(UnimodalSettings):
+        warmup: int = 1
+        warmup_mode: str = "modality_order"
+
+    found = fit_settings(tiny(Warmed, warmup=3))
+    assert (found.warmup, found.warmup_mode) == (3, "modality_order")
+    assert fit_settings(tiny()).warmup == 0
+
+
+# --- fits without a validation part, and models that are read in another way
+
+
+@pytest.fixture
+def recipe(tiny):
+    return Recipe("snn", "", ("clin",), fit_settings(tiny(), patience=None), device="cpu")
+
+
+def _build(fold):
+    return lambda: Unimodal("clin", training.build_encoder(fold, "clin"))
+
+
+def test_a_fit_that_is_not_validated_does_not_depend_on_the_validation_part(fold, recipe, store):
+    other = replace(fold, val=fold.val.subset(range(3)))
+    kept = {
+        (name, validated): train_recipe(part, recipe, _build(fold), store, validated=validated)[0]
+        for name, part in (("own", fold), ("other", other))
+        for validated in (True, False)
+    }
+    assert kept["own", False].key == kept["other", False].key
+    assert kept["own", True].key != kept["other", True].key
+    assert len({outcome.key for outcome in kept.values()}) == 3
+    assert all(np.isnan(entry["val_loss"]) for entry in kept["own", False].history)
+
+
+def test_without_validation_there_is_no_patience(fold, recipe, store):
+    patient = replace(recipe, fit=replace(recipe.fit, patience=2))
+    with pytest.raises(SettingsError, match="patience=None"):
+        train_recipe(fold, patient, _build(fold), store, validated=False)
+
+
+def test_another_way_to_read_logits_is_used_for_the_test_part_and_the_median(fold, recipe, store):
+    def flipped(model, samples):
+        return -predict_logits(model, samples, device="cpu")
+
+    usual, model = train_recipe(fold, recipe, _build(fold), store)
+    other, _ = train_recipe(
+        fold, recipe, _build(fold), store, code="flipped", logits_of=flipped, facts={"flipped": 1}
+    )
+    predict = objective_for(fold).predict
+    expected = predict(flipped(model, fold.test.select(["clin"])))["risk"]
+    np.testing.assert_array_equal(other.prediction["risk"], expected)
+    assert not np.allclose(usual.prediction["risk"], expected)
+    median = np.median(predict(flipped(model, fold.train.select(["clin"])))["risk"])
+    assert other.facts["train_risk_median"] == pytest.approx(median)
+    assert other.facts["flipped"] == 1
+    assert "flipped" not in usual.facts
+    assert "flipped" not in store.get(other.key).facts
+
+
+def test_explicit_class_weights_reach_the_loss(folds, recipe):
+    fold = folds(task="classification")[0]
+    weighted = replace(recipe.fit, class_weights="0.25,0.75")
+    assert training.objective_of(fold, weighted).class_weights.tolist() == [0.25, 0.75]
+    with pytest.raises(SettingsError, match="expected 2 positive numbers"):
+        training.objective_of(fold, replace(recipe.fit, class_weights="1,1,1"))

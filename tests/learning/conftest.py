@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,28 +9,15 @@ from torch import nn
 
 from mmlego.data.samples import Samples
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "mmlego.json"
-
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Small tensors are computed faster by one thread than by several that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread):
+    """In every test here."""
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
-@pytest.fixture(scope="session")
-def reference():
-    return json.loads(REFERENCE.read_text())
+def _seeded(seeded):
+    """In every test here."""
 
 
 def samples_of(x, target):

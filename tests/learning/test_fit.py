@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 
@@ -8,12 +9,14 @@ import torch
 from torch import nn
 
 from mmlego.errors import DataError, MMLegoError, SettingsError, TrainingError
-from mmlego.learning.classification_metrics import macro_f1
+from mmlego.learning.classification_metrics import accuracy, macro_f1
 from mmlego.learning.fit import fit, mean_loss
-from mmlego.learning.objectives import ClassificationObjective, SurvivalObjective
+from mmlego.learning.objectives import ClassificationObjective, CoxObjective, SurvivalObjective
 from mmlego.learning.penalty import add_l1_gradient, l1_parameters, l1_value
 from mmlego.learning.predict import predict_logits
-from mmlego.learning.settings import FitSettings
+from mmlego.learning.settings import WARMUP_MODES, FitSettings
+from mmlego.learning.survival_metrics import concordance_index
+from mmlego.learning.warmup import modality_order
 
 OBJECTIVE = ClassificationObjective(2)
 
@@ -300,6 +303,8 @@ def test_refusals(net, classes):
         {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"learning_rate": "fast"},
         {"l1": -1.0}, {"plateau_factor": 1.0}, {"plateau_patience": -1}, {"momentum": 0.9},
         {"weight_decay": -1e-9}, {"weight_decay": float("inf")}, {"output_bias": "zero"},
+        {"warmup": -1}, {"warmup": 0.5}, {"warmup_mode": "cosine"}, {"schedule": "cosine"},
+        {"criterion": "auc"},
     ],
 )  # fmt: skip
 def test_settings_refuse(changes):
@@ -360,3 +365,247 @@ def test_weights_must_be_checked_before_patience_ends():
     with pytest.raises(SettingsError, match="check_every: expected at most the patience of 5"):
         quick(patience=5, check_every=6)
     assert quick(patience=None, check_every=6).check_every == 6
+
+
+# --- the first epochs
+
+
+def in_two_tables(part, second):
+    """The same part, whose second table only some samples have."""
+    return dataclasses.replace(
+        part,
+        values=part.values | {"other": part.values["tab"]},
+        present=part.present | {"other": second},
+        kinds=part.kinds | {"other": "tabular"},
+        widths=part.widths | {"other": part.widths["tab"]},
+    )
+
+
+@pytest.fixture
+def fusing(net):
+    """The small net with a switch: it writes down its state at every pass."""
+
+    class Fusing(type(net())):
+        def rebalance(self, on):
+            self.on = on
+
+        def forward(self, inputs, present=None, masks=None):
+            self.seen.append((self.training, self.on))
+            return super().forward(inputs, present, masks) * (3.0 if self.on else 1.0)
+
+    def make():
+        model = net()
+        model.__class__ = Fusing
+        model.on, model.seen = None, []
+        return model
+
+    return make
+
+
+def test_a_constant_schedule_stays_where_a_plateau_would_not(net, classes):
+    train, val = classes(40, noise=3.0), classes(20, seed=5, noise=3.0)
+    rates = {
+        schedule: {
+            entry["learning_rate"]
+            for entry in run(
+                net(), train, val, schedule=schedule, epochs=30, learning_rate=0.05,
+                plateau_patience=1,
+            ).history
+        }
+        for schedule in ("constant", "plateau")
+    }  # fmt: skip
+    assert rates["constant"] == {0.05}
+    assert len(rates["plateau"]) > 1
+
+
+def test_linear_warmup_raises_the_rate_with_every_step(net, classes, monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+
+    def spy(adam, *args, **kwargs):
+        rates.append(adam.param_groups[0]["lr"])
+        return step(adam, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    result = run(
+        net(), classes(40), epochs=6, warmup=2, learning_rate=0.6, schedule="step",
+        step_size=2, step_factor=0.5,
+    )  # fmt: skip
+    # Three steps per epoch; the schedule counts its epochs from the end of the warm-up.
+    expected = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, *[0.6] * 6, *[0.3] * 6]
+    assert rates == pytest.approx(expected)
+    assert [e["learning_rate"] for e in result.history] == pytest.approx(expected[2::3])
+
+
+def test_a_plateau_does_not_look_at_the_warmup(net, classes):
+    train, val = classes(40, noise=3.0), classes(20, seed=5, noise=3.0)
+    options = {"epochs": 8, "learning_rate": 0.5, "plateau_patience": 0, "plateau_factor": 0.1}
+    result = run(net(), train, val, warmup=6, warmup_mode="modality_order", **options)
+    assert len({entry["learning_rate"] for entry in result.history[:7]}) == 1
+    plain = run(net(), train, val, **options)
+    assert len({entry["learning_rate"] for entry in plain.history[:7]}) > 1
+
+
+def test_without_warmup_its_mode_changes_nothing(net, classes):
+    models = [net(dropout=0.3) for _ in WARMUP_MODES]
+    for model, mode in zip(models, WARMUP_MODES, strict=True):
+        run(model, classes(), warmup=0, warmup_mode=mode)
+        assert torch.equal(weights(model), weights(models[0]))
+
+
+def test_modality_order_starts_with_those_who_have_the_fewest(net, classes):
+    train = in_two_tables(classes(10), torch.tensor([1, 1, 0, 1, 0, 0, 1, 1, 0, 1]).bool())
+    ordered = [2, 4, 5, 8, 0, 1, 3, 6, 7, 9]
+    assert modality_order(train).tolist() == ordered
+    seen = []
+
+    class Watched(type(net())):
+        def forward(self, inputs, present=None, masks=None):
+            rows = (inputs["tab"][:, None] == train.values["tab"]).all(dim=2)
+            seen.extend(rows.int().argmax(dim=1).tolist())
+            return super().forward(inputs, present, masks)
+
+    model = net()
+    model.__class__ = Watched
+    run(model, train, epochs=4, batch_size=4, warmup=2, warmup_mode="modality_order")
+    epochs = [seen[i : i + 10] for i in range(0, 40, 10)]
+    assert epochs[:2] == [ordered, ordered]
+    assert ordered not in epochs[2:], "shuffled again"
+    assert all(sorted(epoch) == sorted(ordered) for epoch in epochs)
+
+
+def test_not_finite_input_is_found_in_an_ordered_batch(net, classes):
+    train = in_two_tables(classes(8), torch.tensor([0, 1, 1, 1, 1, 1, 1, 0]).bool())
+    train.values["tab"][7, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"epoch 1, batch 0.*'tab' \(2, 5\).*1 not finite"):
+        run(net(), train, batch_size=2, warmup=1, warmup_mode="modality_order")
+
+
+def test_no_fusion_holds_for_training_and_validation_of_the_warmup_only(fusing, classes):
+    model = fusing()
+    result = run(
+        model, classes(16), classes(10, seed=1), epochs=4, warmup=2, warmup_mode="no_fusion"
+    )
+    # One pass in training and one over the validation part, per epoch.
+    assert model.seen == [(True, False), (False, False)] * 2 + [(True, True), (False, True)] * 2
+    assert model.on is True
+    now = mean_loss(model, classes(10, seed=1), OBJECTIVE, device="cpu")
+    assert result.best_val_loss == pytest.approx(now)
+
+
+def test_weights_that_were_never_fused_cannot_be_the_best(fusing, classes):
+    class Worse(type(fusing())):
+        """Each epoch is worse than the one before."""
+
+        def forward(self, inputs, present=None, masks=None):
+            logits = super().forward(inputs, present, masks)
+            if self.training:
+                return logits
+            wrong = 1.0 - 2.0 * self.label[: len(logits), None]
+            return logits * 0.0 + wrong * torch.tensor([-1.0, 1.0]) * len(self.seen)
+
+    found = {}
+    for mode in ("no_fusion", "linear"):
+        val, model = classes(10, seed=1), fusing()
+        model.__class__, model.label = Worse, val.target["label"]
+        found[mode] = run(model, classes(16), val, epochs=9, patience=2, warmup=4, warmup_mode=mode)
+    losses = [entry["val_loss"] for entry in found["no_fusion"].history]
+    assert losses == sorted(losses)
+    assert found["no_fusion"].best_epoch == 5
+    assert len(losses) == 7, "patience counts from the best epoch, or from the end of the warm-up"
+    assert (found["linear"].best_epoch, len(found["linear"].history)) == (1, 3)
+
+
+def test_a_model_fuses_again_even_if_training_breaks_off(fusing, classes):
+    model, train = fusing(), classes(16)
+    train.values["tab"][0, 0] = float("nan")
+    with pytest.raises(TrainingError):
+        run(model, train, epochs=4, warmup=2, warmup_mode="no_fusion")
+    assert model.on is True
+
+
+def test_zero_epochs_switch_nothing(fusing, classes):
+    model = fusing()
+    run(model, classes(), epochs=0, warmup=2, warmup_mode="no_fusion")
+    assert model.on is None
+
+
+def test_no_fusion_needs_a_model_with_a_switch_and_epochs_that_fuse(net, classes):
+    with pytest.raises(SettingsError, match=r"rebalance\(on\).*got Net without; use warmup_mode"):
+        run(net(), classes(), warmup=1, warmup_mode="no_fusion")
+    with pytest.raises(SettingsError, match="warmup: expected fewer than the 5 epochs"):
+        quick(warmup=5, warmup_mode="no_fusion")
+    assert quick(warmup=5, warmup_mode="linear").warmup == 5
+
+
+# --- other criteria
+
+
+@pytest.mark.parametrize("criterion", ["accuracy", "c_index"])
+def test_the_best_weights_can_be_those_with_the_highest_score(net, classes, patients, criterion):
+    survival = criterion == "c_index"
+    objective = SurvivalObjective(4) if survival else OBJECTIVE
+    train, val = (patients(30), patients(40, seed=1)) if survival else (
+        classes(40, noise=3.0), classes(30, seed=1, noise=3.0)
+    )  # fmt: skip
+    model = net(k=objective.n_outputs)
+    result = run(
+        model, train, val, objective=objective, epochs=20, patience=20, learning_rate=0.05,
+        criterion=criterion,
+    )  # fmt: skip
+    scores = [entry[f"val_{criterion}"] for entry in result.history]
+    losses = [entry["val_loss"] for entry in result.history]
+    assert result.best_epoch == 1 + scores.index(max(scores)), "the first of the best"
+    assert losses.index(min(losses)) != scores.index(max(scores)), "or the loss would do"
+    assert result.best_val_loss == losses[result.best_epoch - 1]
+    prediction = objective.predict(predict_logits(model, val, device="cpu"))
+    now = (
+        concordance_index(
+            val.target["event"].numpy(), val.target["time"].numpy(), prediction["risk"]
+        )
+        if survival
+        else accuracy(val.target["label"].numpy(), prediction["probability"])
+    )
+    assert now == pytest.approx(max(scores))
+
+
+def test_a_cox_model_can_be_chosen_by_its_c_index(net, patients):
+    result = run(
+        net(k=1), patients(), patients(seed=1), objective=CoxObjective(), criterion="c_index",
+        patience=5,
+    )  # fmt: skip
+    assert all(0.0 <= entry["val_c_index"] <= 1.0 for entry in result.history)
+
+
+@pytest.mark.parametrize("event", ["nobody", "the last one"])
+def test_a_c_index_needs_a_comparable_pair_before_anything_is_trained(net, patients, event):
+    val, model = patients(20, seed=1), net(k=4)
+    val.target["event"][:] = False
+    if event == "the last one":
+        val.target["event"][val.target["time"].argmax()] = True
+    before = weights(model)
+    with pytest.raises(DataError, match="validation part: c-index: expected a comparable pair"):
+        run(model, patients(), val, objective=SurvivalObjective(4), criterion="c_index", patience=2)
+    assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize(
+    ("objective", "criterion", "words"),
+    [
+        (SurvivalObjective(4), "accuracy", "'loss' or 'c_index' for SurvivalObjective.*classes"),
+        (CoxObjective(), "macro_f1", "'loss' or 'c_index' for CoxObjective.*classes"),
+        (OBJECTIVE, "c_index", "'accuracy' for ClassificationObjective.*for survival"),
+    ],
+)
+def test_a_criterion_suits_its_task(net, classes, objective, criterion, words):
+    with pytest.raises(SettingsError, match=words):
+        run(net(), classes(), classes(), objective=objective, criterion=criterion, patience=2)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.25", "0.25,0", "0.25,-1", "1,inf", "1,nan", "1,,2", "balanced", "", (0.25, 0.75)]
+)
+def test_explicit_class_weights_are_positive_numbers(text):
+    with pytest.raises(SettingsError, match=r"class_weights: expected one of .*'0.25,0.75', got"):
+        quick(class_weights=text)
+    assert quick(class_weights="0.25, 0.75").class_weights == "0.25, 0.75"

@@ -205,6 +205,19 @@ def test_weights_by_counts_are_taken_as_they_are():
     assert loss.item() == pytest.approx(2 * math.log(2))
 
 
+def test_explicit_weights_are_taken_as_given(classes, fold_of):
+    fold = fold_of(classes(), "classification", 2)
+    objective = objective_for(fold, class_weights="0.25,0.75")
+    assert objective.class_weights.tolist() == [0.25, 0.75]
+    logits, label = torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])
+    loss = objective.loss(logits, {"label": label})
+    assert loss.item() == pytest.approx((3 * 0.25 + 0.75) / 4 * math.log(2))
+    with pytest.raises(SettingsError, match="expected 2 positive numbers, got .*one per class"):
+        objective_for(fold, class_weights="1,2,3")
+    with pytest.raises(SettingsError, match="got 'balanced'"):
+        objective_for(fold, class_weights="balanced")
+
+
 @pytest.fixture
 def cox_case():
     cases = json.loads((REFERENCES / "amc.json").read_text())["cases"]

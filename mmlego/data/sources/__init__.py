@@ -1,10 +1,14 @@
 """One loader per kind of publication; a card names the one that reads its files."""
 
+from mmlego.data.sources.adni import load_adni
 from mmlego.data.sources.citeseq import load_citeseq
 from mmlego.data.sources.dermatology import load_ham10000
+from mmlego.data.sources.eicu import load_eicu
 from mmlego.data.sources.embedded import load_transbig, load_wdbc
 from mmlego.data.sources.hspc import load_hspc
+from mmlego.data.sources.mimic4 import load_mimic4
 from mmlego.data.sources.mogonet import load_mogonet
+from mmlego.data.sources.oasis import load_oasis
 from mmlego.data.sources.physionet import load_physionet
 from mmlego.data.sources.request import Request
 from mmlego.data.sources.spots import load_spots
@@ -23,6 +27,10 @@ SOURCES = {
     "citeseq": load_citeseq,
     "hspc": load_hspc,
     "mogonet": load_mogonet,
+    "oasis1": load_oasis,
+    "adni": load_adni,
+    "mimic4": load_mimic4,
+    "eicu": load_eicu,
     "tables": load_tables,
 }
 

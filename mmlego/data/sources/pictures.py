@@ -14,6 +14,7 @@ from PIL import Image
 from mmlego.errors import DataError, DownloadError
 
 FORMATS = ("JPEG", "PNG", "TIFF")
+_MODES = {"RGB": "color", "L": "gray"}
 Read = Callable[[str], bytes | None]
 
 
@@ -36,7 +37,7 @@ def read_pictures(path: Path, names: Sequence[str], size: int) -> np.ndarray:
     if isinstance(size, bool) or not isinstance(size, int) or size < 8:
         raise DataError(f"size: expected 8 pixels or more, got {size!r}; the usual size is 64")
     made = np.empty((len(names), 3, size, size), dtype=np.float32)
-    with _opened(path) as read:
+    with opened(path) as read:
         for i, name in enumerate(names):
             content = read(name)
             if content is None:
@@ -45,13 +46,21 @@ def read_pictures(path: Path, names: Sequence[str], size: int) -> np.ndarray:
                     "of that name; complete the pictures, or take table and pictures from one "
                     "source"
                 )
-            made[i] = _decoded(content, size, f"'{path}': '{name}'")
+            picture = decoded(content, "RGB", f"'{path}': '{name}'")
+            small = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+            made[i] = np.moveaxis(small, -1, 0).astype(np.float32) / 255
     return made
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Read]:
-    """Give a function that returns the content of a file by its name, or None."""
+def opened(path: Path) -> Iterator[Read]:
+    """Give a function that returns the content of a file of a folder, or of a tar archive of it.
+
+    The function takes a path below the folder and returns None where there is no such file.
+
+    Raises:
+        DownloadError: If the archive is damaged.
+    """
     if path.is_dir():
         yield lambda name: (path / name).read_bytes() if (path / name).is_file() else None
         return
@@ -72,17 +81,27 @@ def _opened(path: Path) -> Iterator[Read]:
         ) from error
 
 
-def _decoded(content: bytes, size: int, where: str) -> np.ndarray:
+def decoded(content: bytes, mode: str, where: str) -> Image.Image:
+    """Return the picture that a file holds.
+
+    Args:
+        content: The bytes of the file.
+        mode: "RGB" or "L".
+        where: What to call the file in an error.
+
+    Raises:
+        DataError: If it is damaged, of another format than JPEG, PNG or TIFF, or of another mode.
+    """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            mode = image.mode
-            small = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+            picture = image.copy()
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{where}: expected a picture as {', '.join(FORMATS)}, got '{error}'; restore it"
         ) from error
-    if mode != "RGB":
+    if picture.mode != mode:
         raise DataError(
-            f"{where}: expected a color picture (mode RGB), got mode {mode}; convert it to RGB"
+            f"{where}: expected a {_MODES[mode]} picture (mode {mode}), got mode {picture.mode}; "
+            f"convert it to {mode}"
         )
-    return np.moveaxis(small, -1, 0).astype(np.float32) / 255
+    return picture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from mmlego.data.cohort import Cohort
 from mmlego.data.locate import Files
 from mmlego.data.modality import Modality, bag_from_rows
 from mmlego.data.target import Target
-from mmlego.errors import DataError
+from mmlego.errors import DataError, DownloadError
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,46 @@ def require_columns(table: pd.DataFrame, columns: list[str], where: str) -> None
         raise DataError(
             f"{where}: expected the columns {', '.join(absent)}, got {shown}, ...; correct the card"
         )
+
+
+def read_chunks(path: Path, types: Mapping[str, str], rows: int) -> Iterator[pd.DataFrame]:
+    """Read some columns of a large CSV table, also compressed, piece by piece.
+
+    Args:
+        path: The table.
+        types: Type by column, for pandas.
+        rows: Rows of a piece.
+
+    Raises:
+        DownloadError: If the file is damaged.
+        DataError: If a column is missing or of another type.
+    """
+    try:
+        with pd.read_csv(path, usecols=list(types), dtype=dict(types), chunksize=rows) as pieces:
+            yield from pieces
+    except (OSError, EOFError, zlib.error) as error:
+        raise DownloadError(
+            f"'{path}': expected a CSV table, got '{error}' (truncated?); obtain it again"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"'{path}': expected the columns {', '.join(types)}, got '{error}'; take the "
+            "published table"
+        ) from error
+
+
+def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read some columns of a CSV table, also compressed.
+
+    Raises:
+        DownloadError: If the file is damaged.
+        DataError: If a column is missing.
+    """
+    try:
+        table = pd.read_csv(path, low_memory=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DownloadError(
+            f"'{path}': expected a CSV table, got '{error}' (truncated?); obtain it again"
+        ) from error
+    require_columns(table, columns, f"'{path}'")
+    return table[columns]

@@ -27,12 +27,21 @@ def read_embedding(path: Path) -> tuple[Bags, list[str]]:
 
 
 def read_hif(path: Path) -> tuple[Bags, list[str]]:
-    """Read human-interpretable features (BRCA): columns that end in ``_HE``, one row per slide."""
+    """Read human-interpretable features: columns that end in ``_HE``, one row per slide (BRCA)."""
     table = pd.read_csv(path)
     require_columns(table, ["bcr_patient_barcode"], f"'{path}'")
     features = [c for c in table.columns if c.endswith("_HE")]
     cases = table["bcr_patient_barcode"].str[:12]
     return _grouped(cases.to_numpy(dtype=str), table[features].to_numpy(dtype=np.float32)), features
+
+
+def read_hif_mean(path: Path) -> tuple[Bags, list[str]]:
+    """Read the same features (LUAD), averaged over the slides of a patient: bags of one instance.
+
+    Most patients have one slide, so the mean keeps all of them comparable.
+    """
+    bags, features = read_hif(path)
+    return {case: _mean(rows) for case, rows in bags.items()}, features
 
 
 def read_regions(path: Path) -> tuple[Bags, list[str]]:
@@ -55,11 +64,24 @@ def read_nuclei(path: Path) -> pd.DataFrame:
     return pd.DataFrame(arrays["morph"], index=arrays["case"].astype(str))
 
 
-READERS = {"embedding": read_embedding, "hif": read_hif, "regions": read_regions}
+READERS = {
+    "embedding": read_embedding,
+    "hif": read_hif,
+    "hif_mean": read_hif_mean,
+    "regions": read_regions,
+}
 
 
 def _grouped(cases: np.ndarray, rows: np.ndarray) -> Bags:
     return {str(case): rows[cases == case] for case in np.unique(cases)}
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """Mean of the known values of each column, (1, c); NaN where none is known."""
+    known = ~np.isnan(rows)
+    total = np.where(known, rows, 0.0).sum(axis=0, keepdims=True, dtype=np.float64)
+    count = known.sum(axis=0, keepdims=True)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -20,21 +20,33 @@ def load_tables(request: Request) -> Cohort:
 
     The target table has one row per sample: id, optional group, and time and event, or a label. A
     tabular modality has one row per sample; a series is long (id, step, variables); a bag is long
-    (id, features of one instance). Samples are those of the target table; one that does not occur
-    in a modality's table lacks that modality. Columns that belong to the target are never inputs.
+    (id, features of one instance). A text is one column; several rows of an id are joined by line
+    breaks, so a list of codes may have one code per row. Samples are those of the target table; one
+    that does not occur in a modality's table lacks that modality. Columns that belong to the target
+    are never inputs.
 
     Raises:
         CardError: If the card names no table where one is needed.
         DataError: If a table, column, id or value cannot be used.
+    """
+    ids, groups, target = read_samples(request)
+    modalities = {name: read_modality(request, name, ids) for name in request.modalities}
+    return request.cohort(ids, groups, modalities, target)
+
+
+def read_samples(request: Request) -> tuple[np.ndarray, np.ndarray, Target]:
+    """Read ids (n,), groups (n,) and target out of the target table; see ``load_tables``.
+
+    Raises:
+        CardError: If the card names no such table.
+        DataError: If the table or a value cannot be used.
     """
     card = request.card
     table = _read(request, "target", card.target.source)
     require_columns(table, [c for c in (card.id, card.group) if c], _where(request, "target"))
     ids = table[card.id].to_numpy(dtype=str)
     groups = table[card.group].to_numpy(dtype=str) if card.group else ids
-    target = _target(request, table)
-    modalities = {name: _modality(request, name, ids) for name in request.modalities}
-    return request.cohort(ids, groups, modalities, target)
+    return ids, groups, _target(request, table)
 
 
 def _read(request: Request, what: str, source: str | None) -> pd.DataFrame:
@@ -83,7 +95,13 @@ def _target(request: Request, table: pd.DataFrame) -> Target:
     return ClassTarget(np.array([target.classes.index(v) for v in labels]), tuple(target.classes))
 
 
-def _modality(request: Request, name: str, ids: np.ndarray) -> Modality:
+def read_modality(request: Request, name: str, ids: np.ndarray) -> Modality:
+    """Read the table of a modality, for the samples with these ids; see ``load_tables``.
+
+    Raises:
+        CardError: If the card does not say what is needed, or the kind is none of tables.
+        DataError: If the table, a column or a value cannot be used.
+    """
     part = request.card.modalities[name]
     where = _where(request, f"modality '{name}'")
     table = _read(request, f"modality '{name}'", part.source)
@@ -94,12 +112,15 @@ def _modality(request: Request, name: str, ids: np.ndarray) -> Modality:
             "use one id in all tables"
         )
     columns = _feature_columns(request, part, table, where)
+    if part.kind == "text":
+        values, present = _texts(table, columns, request.card.id, ids, where)
+        return request.modality(name, values, present, ())
     numbers = pd.DataFrame(_numbers(table, columns, where), index=table[request.card.id])
     shape = {"tabular": _tabular, "bag": _bag, "series": _series}.get(part.kind)
     if shape is None:
         raise CardError(
-            f"{where}: expected kind tabular, bag or series, got '{part.kind}'; tables hold no "
-            "images"
+            f"{where}: expected kind tabular, bag, series or text, got '{part.kind}'; tables "
+            "hold no images"
         )
     values, present = shape(numbers, table, part, ids, where)
     return request.modality(name, values, present, columns)
@@ -169,6 +190,21 @@ def _series(
     return values, ~np.isnan(values).all(axis=(1, 2))
 
 
+def _texts(
+    table: pd.DataFrame, columns: list[str], key: str, ids: np.ndarray, where: str
+) -> tuple[tuple[str, ...], np.ndarray]:
+    if len(columns) > 1:
+        raise CardError(
+            f"{where}: expected one column of text, got {', '.join(columns)}; name one under "
+            "'columns'"
+        )
+    rows = table[[key, *columns]].dropna()
+    joined = {
+        i: "\n".join(_as_text(column)) for i, column in rows.groupby(key, sort=False)[columns[0]]
+    }
+    return tuple(joined.get(i, "") for i in ids), np.isin(ids, list(joined))
+
+
 def _numbers(table: pd.DataFrame, columns: Sequence[str], where: str) -> np.ndarray:
     for column in columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
@@ -190,7 +226,7 @@ def _is_number(value: object) -> bool:
 
 
 def _as_text(column: pd.Series) -> list[str]:
-    """Return labels as text; whole numbers without a decimal point, whatever their type."""
+    """Return values as text; whole numbers without a decimal point, whatever their type."""
     return [
         str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in column.tolist()
     ]

@@ -1,9 +1,9 @@
-"""TCGA cohorts: mutations, copy number, expression, and what is public of the slides."""
+"""TCGA cohorts: mutations, copy number, expression, what is public of slides and reports."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,17 @@ import pandas as pd
 
 from mmlego.data.cohort import Cohort
 from mmlego.data.modality import Modality, bag_from_rows
+from mmlego.data.sources.reports import read_reports
 from mmlego.data.sources.request import Request, align, require_columns
 from mmlego.data.sources.slides import READERS, read_nuclei
 from mmlego.data.target import SurvivalTarget
-from mmlego.errors import CardError, DownloadError
+from mmlego.errors import CardError, DataError, DownloadError
 
 _SUFFIX = {"mut": "_mut", "cnv": "_cnv", "rna": "_rnaseq"}
 _CLINICAL = ["age", "is_female"]
 
 
-def load_tcga(request: Request, *, image: str | None = None) -> Cohort:
+def load_tcga(request: Request, *, image: str | None = None, without: Sequence[str] = ()) -> Cohort:
     """Load one TCGA cohort.
 
     With unit "patient" there is one sample per ``case_id`` (its first row; molecular values are the
@@ -30,11 +31,12 @@ def load_tcga(request: Request, *, image: str | None = None) -> Cohort:
 
     Args:
         request: Card, files, unit and modalities.
-        image: Form of the slide file: "embedding", "hif" or "regions".
+        image: Form of the slide file: "embedding", "hif", "hif_mean" or "regions".
+        without: Values of ``oncotree_code`` whose rows are left out.
 
     Raises:
         DownloadError: If the archive is damaged.
-        DataError: If a column is missing.
+        DataError: If a column is missing, or ``without`` names a code that does not occur.
     """
     table = read_omics(request.files.path("omics"))
     target = request.card.target
@@ -43,6 +45,8 @@ def load_tcga(request: Request, *, image: str | None = None) -> Cohort:
         ["case_id", "slide_id", target.time, target.event],
         f"'{request.card.name}' omics table",
     )
+    if without:
+        table = _leave_out(table, without, request.card.name)
     if request.unit == "patient":
         table = table.drop_duplicates("case_id").reset_index(drop=True)
     cases = table["case_id"].to_numpy(dtype=str)
@@ -71,11 +75,26 @@ def read_omics(path: Path) -> pd.DataFrame:
         ) from error
 
 
+def _leave_out(table: pd.DataFrame, codes: Sequence[str], name: str) -> pd.DataFrame:
+    require_columns(table, ["oncotree_code"], f"'{name}' omics table")
+    unknown = sorted(set(codes) - set(table["oncotree_code"]))
+    if unknown:
+        raise DataError(
+            f"card '{name}', option 'without': expected codes of the column oncotree_code, got "
+            f"{unknown}; correct the card"
+        )
+    return table[~table["oncotree_code"].isin(codes)].reset_index(drop=True)
+
+
 def _modality(
     request: Request, name: str, table: pd.DataFrame, cases: np.ndarray, image: str | None
 ) -> Modality:
     if name == "img":
         return _image(request, cases, image)
+    if name == "report":
+        texts = read_reports(request.files.path("reports"))
+        values = tuple(texts.get(case, "") for case in cases)
+        return request.modality(name, values, np.isin(cases, list(texts)), ())
     if name == "nuclei":
         values, present = align(read_nuclei(request.files.path("slides")), cases)
         return request.modality(
