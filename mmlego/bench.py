@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmlego.amc import AMCOptions, Rule, rebalance
+from mmlego.amc.block import SharedBlock
+from mmlego.amc.rebalance import token_scores
 from mmlego.lego import LegoBlock, LegoMerge
 
 CASES = ((24, 12, 512), (100, 256, 64), (1, 512, 512))  # tokens, width, batch
@@ -119,6 +122,31 @@ def merge_memory(batch: int = 64) -> dict[str, int]:
     return {"peak": peak, "largest_block": largest, "allowance": largest + len(blocks) * latent}
 
 
+@torch.no_grad()
+def rebalancing_share(
+    batch: int = 64, modalities: int = 3, tokens: int = 32, width: int = 64, *, repeats: int = 9
+) -> float:
+    """Seconds of re-balancing tokens over those of the shared block in front of it.
+
+    Both in evaluation mode; re-balancing counts from the attention map to the new tokens.
+    """
+    block = SharedBlock(width, 0, AMCOptions(tokens=tokens, width=width)).eval()
+    x = torch.randn(batch, modalities, tokens, width)
+    here = torch.ones(batch, modalities, dtype=torch.bool)
+    rule = Rule()
+
+    def forward() -> Tensor:
+        return block(x.flatten(0, 1), here.flatten(), need_map=True).attention
+
+    attention = forward()
+
+    def exchange() -> None:
+        rebalance(x, token_scores(attention).view(x.shape[:3]), here, rule)
+
+    block_seconds, seconds = median_seconds(forward, exchange, repeats=repeats)
+    return seconds / block_seconds
+
+
 def import_seconds(statement: str, repeats: int = 5) -> float:
     """Median wall time of ``statement`` in fresh interpreters that have imported torch already."""
     script = (
@@ -146,6 +174,7 @@ def main() -> None:
     print(
         "merge of three blocks: " + ", ".join(f"{k} {v / 2**20:.1f} MiB" for k, v in memory.items())
     )
+    print(f"re-balancing tokens, share of a block's forward: {rebalancing_share(repeats=31):.1%}")
     for statement in ("import mmlego", "import mmlego.lego"):
         print(f"{statement}, after torch: {import_seconds(statement) * 1e3:.0f} ms")
 

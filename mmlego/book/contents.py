@@ -19,6 +19,8 @@ _METHODS = [
     "lego_merge",
     "lego_fuse",
     "mm_dynamics",
+    "amc",
+    "token_models",
     "baselines",
     "contradictions",
 ]

@@ -17,6 +17,9 @@ ORDER = (
     "mm_dynamics",
     "tcp_confidence",
     "image_dynamics",
+    "amc",
+    "amc_ablations",
+    "token_rebalancing",
     "tuning",
 )
 UNITS = {
@@ -38,6 +41,9 @@ TITLES = {
     "mm_dynamics": "MM dynamics and its ablations",
     "tcp_confidence": "What predicted confidence is worth",
     "image_dynamics": "MM dynamics with images",
+    "amc": "AMC and its rivals",
+    "amc_ablations": "Taking AMC apart",
+    "token_rebalancing": "Which tokens are replaced",
     "tuning": "Searching hyper-parameters",
     "table1": "The main table",
     "protocol_worth": "What the protocol is worth",

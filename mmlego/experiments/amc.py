@@ -15,7 +15,13 @@ from mmlego.experiments.outcome import Outcome, tell
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import AMCBase, AMCSettings
 from mmlego.experiments.store import FitStore
-from mmlego.experiments.training import Recipe, fit_settings, objective_of, train_recipe
+from mmlego.experiments.training import (
+    Recipe,
+    derived_seed,
+    fit_settings,
+    objective_of,
+    train_recipe,
+)
 
 AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
@@ -132,6 +138,19 @@ PUBLISHED_ARMS = (
 )
 
 
+class PairedRecipe(Recipe):
+    """A recipe whose seed is that of all configurations of one method on the same modalities.
+
+    They start from the same weights where these have the same shapes, and see the same order of
+    batches, so that what differs between them is what was changed.
+    """
+
+    def seed_for(self, fold: Fold) -> int:
+        """The seed of this fit on this fold."""
+        place = (fold.cohort, fold.unit, fold.repeat)
+        return derived_seed(self.seed, *place, self.method, self.names)
+
+
 def alone(name: str) -> Arm:
     """AMC on one modality: no re-balancing, no contrastive losses, the same backbone."""
     return Arm(f"only {name}", f"AMC on {name} alone", AMC)
@@ -200,12 +219,12 @@ def train_arm(
 ) -> Trained:
     """Train one arm on one fold, or take the very same fit from the store."""
     names = tuple(names)
-    recipe = Recipe(
+    recipe = PairedRecipe(
         method=AMC,
         variant=arm.name,
         names=names,
         fit=fit_settings(settings, **arm.fit),
-        options={name: getattr(settings, name) for name in _OWN_SIZES} | dict(arm.options),
+        options=model_options(AMC, settings) | dict(arm.options),
         seed=settings.seed,
         device=settings.device,
     )
@@ -213,6 +232,11 @@ def train_arm(
         fold, recipe, lambda: build(fold, recipe), store, code=code_digest("mmlego.amc")
     )
     return Trained(arm, fold, names, outcome, model)
+
+
+def model_options(method: str, settings: AMCBase) -> dict[str, object]:
+    """What the settings say of AMC, or of a model that shares its tokens: the sizes of these."""
+    return {name: getattr(settings, name) for name in (_OWN_SIZES if method == AMC else _SIZES)}
 
 
 def build(fold: Fold, recipe: Recipe) -> nn.Module:
@@ -249,5 +273,5 @@ def _token_model(bench: Bench, method: str, names: Sequence[str], settings: AMCS
         method,
         names,
         INPUT_TITLES[SEPARATE],
-        options={name: getattr(settings, name) for name in _SIZES},
+        options=model_options(method, settings),
     )[0]

@@ -19,6 +19,8 @@ from mmlego.experiments.session import Session
 MANUAL = "manual"
 # The main table has a page of its own; here stand the notebooks that train, merge and fuse blocks.
 _OTHER_PAGES = (
+    "amc-",
+    "amc_ablations-",
     "benchmark-",
     "block_ablations-",
     "disjoint_training-",
@@ -26,6 +28,7 @@ _OTHER_PAGES = (
     "mm_dynamics-",
     "robustness-",
     "tcp_confidence-",
+    "token_rebalancing-",
     "tuning-",
     "weight_merging-",
 )

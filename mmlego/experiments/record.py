@@ -44,6 +44,15 @@ _NUMERIC_CODE = {
         "mmlego.learning.localization",
         "mmlego.dynamics",
     ),
+    "amc": ("mmlego.experiments.amc", "mmlego.experiments.amc_missing", "mmlego.amc"),
+    "amc_ablations": ("mmlego.experiments.amc", "mmlego.amc"),
+    "token_rebalancing": (
+        "mmlego.experiments.amc",
+        "mmlego.experiments.tokens",
+        "mmlego.experiments.token_evidence",
+        "mmlego.experiments.conflicts",
+        "mmlego.amc",
+    ),
 }
 # Enough for every metric to be recomputed from the predictions of a record.
 _DIGITS = 8

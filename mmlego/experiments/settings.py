@@ -307,6 +307,7 @@ class TokenSettings(AMCBase):
     """Settings of the notebook that looks at which tokens are replaced."""
 
     notebook: ClassVar[str] = "token_rebalancing"
+    cohort: str = "wdbc"
     rules: list[Literal["literal", "inverse", "retain", "positionwise"]] = Field(
         default_factory=lambda: ["literal", "inverse"], min_length=1
     )

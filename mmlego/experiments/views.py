@@ -117,11 +117,15 @@ def history_table(
     *,
     name: Callable[[Outcome], str] | None = None,
 ) -> pd.DataFrame:
-    """Training histories: label (by ``name`` where given), repeat, epoch, train_loss, val_loss."""
+    """Training histories: label (by ``name`` where given), repeat, epoch, losses, kept.
+
+    ``kept`` marks the epoch whose weights the model ended with.
+    """
     name = name or (lambda outcome: label(outcome, tables))
     rows = [
         {"label": name(outcome), "repeat": outcome.repeat}
         | {name: entry[name] for name in ("epoch", "train_loss", "val_loss")}
+        | {"kept": entry["epoch"] == outcome.facts.get("best_epoch")}
         for outcome in outcomes
         for entry in outcome.history
     ]

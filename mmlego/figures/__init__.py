@@ -29,6 +29,7 @@ from mmlego.figures.survival import kaplan_meier_plot, survival_calibration
 from mmlego.figures.tables import cohort_table, results_table, to_html
 from mmlego.figures.tokens import importance_histograms, replaced_histograms
 from mmlego.figures.tokens_cases import extreme_cases, replacement_map
+from mmlego.figures.tokens_cost import token_cost_bars
 from mmlego.figures.tokens_rules import conflict_histograms, digitised_totals, rule_pairs
 
 __all__ = [
@@ -75,5 +76,6 @@ __all__ = [
     "survival_overview",
     "sweep_plot",
     "to_html",
+    "token_cost_bars",
     "uplift_plot",
 ]

@@ -20,7 +20,8 @@ def learning_curves(
     """Draw one panel per label, one thin pair of lines per repeat, and mark the best epoch.
 
     Args:
-        histories: Columns label, repeat, epoch (1-based), train_loss, val_loss. A label whose
+        histories: Columns label, repeat, epoch (1-based), train_loss, val_loss, kept (bool), the
+            epoch whose weights were kept; without it, that of the lowest val_loss. A label whose
             val_loss is missing throughout was trained without validation; it gets no marks.
         loss: Label of the vertical axis.
         columns: Panels side by side, at most.
@@ -56,7 +57,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, label: str) -> None:
         if watched:
             (line,) = ax.plot(one["epoch"], one["val_loss"], color=style.VALIDATION, linewidth=1.2)
             style.tag(line, "validation")
-            best = one.loc[one["val_loss"].idxmin()]
+            best = one.loc[_kept(one)]
             (mark,) = ax.plot([best["epoch"]], [best["val_loss"]], "o", color=style.VALIDATION,
                               markersize=6, markeredgecolor="white", zorder=3)  # fmt: skip
             style.tag(mark, "best")
@@ -71,4 +72,11 @@ def _legend() -> tuple[list, list[str]]:
         Line2D([], [], color=style.VALIDATION),
         Line2D([], [], color=style.VALIDATION, marker="o", linestyle="none"),
     ]
-    return handles, ["training", "validation", "epoch kept (lowest validation loss)"]
+    return handles, ["training", "validation", "epoch kept"]
+
+
+def _kept(rows: pd.DataFrame) -> object:
+    """Index of the epoch whose weights were kept."""
+    if "kept" in rows and rows["kept"].any():
+        return rows["kept"].idxmax()
+    return rows["val_loss"].idxmin()

@@ -90,7 +90,11 @@ def _whose(values: ArrayLike, name: str, known: int) -> np.ndarray:
 
 @style.styled()
 def extreme_cases(
-    table: pd.DataFrame, *, of: str | None = None, title: str | None = None
+    table: pd.DataFrame,
+    *,
+    of: str | None = None,
+    risk_word: str = "risk",
+    title: str | None = None,
 ) -> Figure:
     """Draw the cases in which a modality counts least and most, as stacked bars of importance.
 
@@ -100,6 +104,7 @@ def extreme_cases(
         table: Columns case, extreme ("lowest" or "highest"), modality, importance, count, risk,
             outcome (text): one row per case and modality. The importances of a case sum to 1.
         of: The modality that is lowest and highest, for the headings; left out if None.
+        risk_word: What the column risk holds.
         title: Heading, left out if None.
 
     Raises:
@@ -131,7 +136,7 @@ def extreme_cases(
         gridspec_kw={"height_ratios": sizes},
     )  # fmt: skip
     for ax, (extreme, part) in zip(axes[:, 0], groups, strict=True):
-        _cases(ax, part, colors)
+        _cases(ax, part, colors, risk_word)
         whose = f" of {style.title(of)}" if of else ""
         ax.set_title(f"{extreme.capitalize()} importance{whose}", fontsize=10.5)
     axes[-1, 0].set_xlabel("Importance s (K: replaced tokens)")
@@ -141,7 +146,7 @@ def extreme_cases(
     return figure
 
 
-def _cases(ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
+def _cases(ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str], risk_word: str) -> None:
     groups = list(rows.groupby("case", sort=False))
     for position, (_, part) in enumerate(groups):
         left = 0.0
@@ -157,7 +162,7 @@ def _cases(ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
                 style.tag(words, "inside")
             left += wide
         first = part.iloc[0]
-        text = f"{fill(str(first['outcome']), 20)}\nrisk {first['risk']:.2f}"
+        text = f"{fill(str(first['outcome']), 20)}\n{risk_word} {first['risk']:.2f}"
         style.tag(ax.text(1.02, position, text, va="center", fontsize=8.5), "outcome")
     ax.set_yticks(range(len(groups)), [fill(str(case), 14) for case, _ in groups])
     ax.set(xlim=(0, 1), ylim=(len(groups) - 0.5, -0.5))

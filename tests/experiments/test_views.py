@@ -66,7 +66,9 @@ def test_histories_keep_every_epoch(trained):
     outcomes = [models.encoders["clin"][0] for models in trained.folds]
     frame = views.history_table(outcomes)
     assert len(frame) == sum(len(o.history) for o in outcomes)
-    assert {"label", "repeat", "epoch", "train_loss", "val_loss"} == set(frame.columns)
+    assert {"label", "repeat", "epoch", "train_loss", "val_loss", "kept"} == set(frame.columns)
+    kept = frame[frame["kept"]].groupby("repeat")["epoch"].first()
+    assert kept.to_dict() == {o.repeat: o.facts["best_epoch"] for o in outcomes}
 
 
 def test_published_numbers_go_to_the_right_rows(outcome, toy):

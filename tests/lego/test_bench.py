@@ -14,3 +14,7 @@ def test_step_is_measured_against_its_floor():
     row = bench.step_against_floor(3, 5, 2, repeats=1)
     assert row["step"] > 0
     assert row["floor"] > 0
+
+
+def test_re_balancing_is_measured_against_its_block():
+    assert 0 < bench.rebalancing_share(4, 2, 3, 16, repeats=1) < float("inf")

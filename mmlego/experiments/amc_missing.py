@@ -1,0 +1,100 @@
+"""What a trained AMC loses where modalities are missing, in both ways to treat them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+from torch import nn
+
+from mmlego.amc.rebalance import MISSING_MODES
+from mmlego.data.samples import Samples
+from mmlego.experiments.arms import Trained
+from mmlego.experiments.withholding import keep_only
+from mmlego.learning.metrics import evaluate
+from mmlego.learning.objectives import objective_for
+from mmlego.learning.predict import predict_logits
+
+COMPLETE, EVERYBODY = "complete samples only", "all, as they are"
+
+
+def missing_table(
+    runs: Sequence[Trained], metric: str, *, survival_loss: str = "hazards"
+) -> pd.DataFrame:
+    """Score trained models on test parts with less than there is, without training again.
+
+    All rows but the first use every test sample. The modality that is withheld is withheld from
+    everybody who has another one.
+
+    Args:
+        runs: Trained arms with two modalities or more.
+        metric: Name of a metric.
+        survival_loss: What the models were trained on, which says what their outputs mean.
+
+    Returns:
+        repeat, rule (title of the arm), tested ("complete samples only", "all, as they are",
+        "without <modality>"), mode ("isolate" or "impute"), n, value.
+
+    Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
+    """
+    rows = []
+    for trained in runs:
+        objective = objective_for(trained.fold, survival_loss=survival_loss)
+        for mode in MISSING_MODES:
+            model = with_mode(trained.model, mode)
+            for tested, part in parts_of(trained):
+                prediction = objective.predict(predict_logits(model, part, device="cpu"))
+                score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
+                row = {"repeat": trained.fold.repeat, "rule": trained.arm.title}
+                rows.append(row | {"tested": tested, "mode": mode, "n": len(part), "value": score})
+    return pd.DataFrame(rows)
+
+
+def with_mode(model: nn.Module, mode: str) -> nn.Module:
+    """A copy of an AMC that treats absent modalities in another way."""
+    changed = copy.deepcopy(model)
+    changed.options = replace(changed.options, missing_mode=mode)
+    return changed
+
+
+def parts_of(trained: Trained) -> Iterator[tuple[str, Samples]]:
+    """The complete samples of the test part, all of it, and each modality withheld in turn."""
+    test, names = trained.test, sorted(trained.names)
+    yield COMPLETE, test.having(names, how="all")
+    yield EVERYBODY, test
+    for name in names:
+        others = test.has([other for other in names if other != name])
+        # Who has nothing else keeps it, so that every row stands on the same samples.
+        yield f"without {name}", keep_only(test, {name: ~others})
+
+
+def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the repeats, tests in rows and rules by mode in columns, for reading."""
+    wide = table.pivot_table(
+        index="tested", columns=["rule", "mode"], values="value", aggfunc="mean", sort=False
+    )
+    wide.columns = [f"{rule}, {mode}" for rule, mode in wide.columns]
+    samples = table.groupby("tested", sort=False)["n"].mean().round().astype(int)
+    found = wide.round(3).reset_index()
+    found.insert(1, "samples", found["tested"].map(samples))
+    return found
+
+
+def missing_sentences(table: pd.DataFrame) -> str:
+    """Which modality is missed most, and whether replacing absent tokens helps, in words."""
+    means = table.groupby(["rule", "tested", "mode"], sort=False)["value"].mean().unstack("mode")
+    lines = []
+    for rule, part in means.groupby(level="rule", sort=False):
+        part = part.droplevel("rule")
+        whole = part.loc[EVERYBODY, "isolate"]
+        lost = (whole - part["isolate"]).drop([COMPLETE, EVERYBODY])
+        worst = lost.idxmax()
+        gain = (part["impute"] - part["isolate"]).drop([COMPLETE, EVERYBODY]).mean()
+        lines.append(
+            f"* {rule}: {part.loc[COMPLETE, 'isolate']:.3f} on complete samples and {whole:.3f} on "
+            f"all; lowest {worst} ({-lost[worst]:+.3f}). Replacing the tokens of what is "
+            f"withheld changes the score by {gain:+.3f} on average."
+        )
+    return "\n".join(lines)

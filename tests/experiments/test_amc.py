@@ -1,0 +1,148 @@
+"""Arms of AMC on folds: paired seeds, what is changed, rivals, missing modalities, words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mmlego.errors import SettingsError
+from mmlego.experiments import amc, amc_missing, amc_story
+from mmlego.experiments.amc import ARMS, CHANGES, INVERSE, LITERAL, PUBLISHED_ARMS
+from mmlego.experiments.amc_published import published_amc, published_entropies
+from mmlego.experiments.settings import AMCSettings
+from mmlego.experiments.store import FitStore
+
+SIZES = {"tokens": 4, "width": 8, "heads": 2, "experts": 2, "top_k": 1}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FitStore(tmp_path / "fits")
+
+
+@pytest.fixture
+def settings():
+    return AMCSettings(
+        cohort="toy", epochs=2, patience=2, rivals=["tensor_fusion"], device="cpu", **SIZES
+    )
+
+
+@pytest.fixture
+def classes(folds):
+    return folds(task="classification")[0]
+
+
+def train(fold, name, settings, store):
+    names = sorted(set(fold.names) - set(fold.joined))
+    return amc.train_arm(fold, ARMS[name], names, settings, store)
+
+
+def test_every_arm_changes_options_that_amc_has():
+    for arm in ARMS.values():
+        amc.METHODS["amc"].build({"a": 4, "b": 4}, 2, **SIZES, **arm.options)
+    assert set(PUBLISHED_ARMS) <= set(ARMS)
+    for change in CHANGES:
+        literal, inverse = (ARMS[f"{change}, {rule}"].options for rule in (LITERAL, INVERSE))
+        assert (literal["k_rule"], inverse["k_rule"]) == ("literal", "inverse")
+        assert {**literal, "k_rule": ""} == {**inverse, "k_rule": ""}
+
+
+def test_arms_start_from_the_same_weights(classes, settings, store):
+    untrained = settings.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    one, two = (train(classes, name, untrained, store) for name in (LITERAL, "std, inverse"))
+    assert one.outcome.key != two.outcome.key
+    for (name, a), (_, b) in zip(
+        one.model.named_parameters(), two.model.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-9, rtol=0, msg=name)
+    again = amc.train_arm(classes, amc.alone("clin"), ["clin"], untrained, store)
+    assert again.model.names == ("clin",)
+
+
+def test_repeats_start_from_different_weights(folds, settings, store):
+    untrained = settings.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    first, second = (train(fold, LITERAL, untrained, store) for fold in folds(2))
+    assert not torch.allclose(first.model.head.weight, second.model.head.weight)
+
+
+def test_arms_suit_the_task(folds):
+    survival, classes = folds(), folds(task="classification")
+    assert [a.name for a in amc.arms_for(survival, ["cox"], ())] == ["cox"]
+    with pytest.raises(SettingsError, match="cox"):
+        amc.arms_for(classes, ["cox"], ())
+    with pytest.raises(SettingsError, match="literally"):
+        amc.arms_for(classes, ["literally"], ())
+    assert [a.name for a in amc.arms_for(classes, [], (LITERAL,))] == [LITERAL]
+
+
+def test_rivals_read_the_same_tokens(folds, settings, store):
+    chosen = folds(task="classification")[:1]
+    (found,) = amc.train_rivals(chosen, settings, store)
+    assert found.method == "tensor_fusion"
+    own = train(chosen[0], LITERAL, settings, store)
+    assert found.modalities == own.outcome.modalities
+    assert np.array_equal(found.ids, own.outcome.ids)
+    other = settings.model_copy(update={"tokens": 6})
+    (larger,) = amc.train_rivals(chosen, other, store)
+    assert larger.key != found.key
+
+
+def test_missing_modalities(classes, settings, store):
+    runs = [train(classes, name, settings, store) for name in (LITERAL, INVERSE)]
+    table = amc_missing.missing_table(runs, "auc")
+    whole = table[table["tested"] == amc_missing.EVERYBODY]
+    for run in runs:
+        row = whole[(whole["rule"] == run.arm.title) & (whole["mode"] == "isolate")]
+        assert row["value"].item() == pytest.approx(run.outcome.metrics["auc"], abs=1e-6)
+        assert row["n"].item() == run.outcome.n_test
+    tested = set(table["tested"])
+    assert tested >= {f"without {name}" for name in runs[0].names}
+    wide = amc_missing.missing_summary(table)
+    assert len(wide) == len(tested)
+    assert runs[0].model.options.missing_mode == "isolate"
+    assert "lowest without" in amc_missing.missing_sentences(table)
+
+
+def test_withheld_tokens_are_replaced_when_imputing(classes, settings, store):
+    run = train(classes, LITERAL, settings, store)
+    model = amc_missing.with_mode(run.model, "impute")
+    part = dict(amc_missing.parts_of(run))[f"without {run.names[0]}"]
+    batch = part.batch()
+    (trace,) = model.trace(batch.inputs, batch.present, batch.masks)
+    absent = ~trace.here[:, 0]
+    assert absent.any()
+    assert trace.mask[absent, 0].all()
+
+
+def test_published_numbers():
+    table = published_amc("eicu").set_index(["method", "variant", "metric"])["published"]
+    assert table["amc", "literal", "macro_f1"] == table["amc", "inverse", "macro_f1"] == 0.5975
+    assert table["amc", "dense, inverse", "macro_f1"] == 0.5771
+    assert table["amc", "only lab", "macro_f1"] == 0.5867
+    assert table["mult", "", "accuracy"] == pytest.approx(0.6866)
+    brca = published_amc("tcga-brca").set_index(["method", "variant"])["published"]
+    assert brca["amc", "literal"] == 0.727
+    assert brca["limoe", ""] == 0.736
+    assert published_amc("transbig").empty
+    own, equal = published_entropies()
+    assert (own, equal) == (0.1218, 0.1343)
+
+
+def test_published_order_in_words():
+    means = pd.Series(
+        {
+            amc.title_of(name): value
+            for name, value in {
+                LITERAL: 0.6,
+                "no_fusion": 0.5,
+                "no_contrastive, literal": 0.7,
+                "softmax, literal": 0.4,
+                "dense, literal": 0.59,
+            }.items()
+        }
+    )
+    words = amc_story._order(means, LITERAL)
+    assert "above 3 of 4 removals" in words
+    assert amc_story._order(means, INVERSE) == ""
