@@ -238,8 +238,8 @@ def cost_sentences(table: pd.DataFrame) -> str:
     bare = rows["gflops_without_encoders"] / rows["gflops"]
     seconds = rows.loc[AMC, "step_ms_without_encoders"] / rows.loc[AMC, "step_ms"]
     lines += [
-        f"What all models share makes {1 - bare[AMC]:.0%} of AMC's operations, and "
-        f"{1 - bare.max():.0%} to {1 - bare.min():.0%} of those of any model; AMC's step takes "
+        f"What all models share makes {1 - bare[AMC]:.1%} of AMC's operations, and "
+        f"{1 - bare.max():.1%} to {1 - bare.min():.1%} of those of any model; AMC's step takes "
         f"{seconds:.2f} times as long without it.",
         _about_span(rows),
         *(_about_paper(rows, column, what) for column, what in _MEASURES.items()),

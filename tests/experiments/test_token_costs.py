@@ -158,7 +158,7 @@ def test_sentences_are_ratios_of_these_numbers(costs):
     assert "over each other model: MAGGate 2.00, FuseMoE 0.50." in words[0]
     assert "Without encoders: MAGGate 30, FuseMoE 0.33." in words[0]
     assert "MAGGate 2.00, FuseMoE 0.50. Without encoders: MAGGate 20, FuseMoE 0.33." in words[1]
-    assert "makes 50% of AMC's operations, and 25% to 97%" in words[2]
+    assert "makes 50.0% of AMC's operations, and 25.0% to 96.7%" in words[2]
     assert "0.50 times as long without" in words[2]
     assert "4.00 times as many" in words[3]
     assert "90 times without encoders. Encoders do not hide it" in words[3]
