@@ -61,7 +61,7 @@ _TITLES = {
     "random_forest": "Random forest", "mlp": "Single-layer network",
     "convnet": "ConvNet", "weight_merging": "Weight merging",
     "mm_static": "MM static", "mm_dynamics": "MM dynamics", "amc": "AMC",
-    "flexmoe": "Flex-MoE", "fusemoe": "FuseMoE", "limoe": "LIMoE", "maggate": "MAG gate",
+    "flexmoe": "Flex-MoE", "fusemoe": "FuseMoE", "limoe": "LIMoE", "maggate": "MAGGate",
     "mult": "MulT", "tensor_fusion": "Tensor fusion", "muse": "MUSE", "token_fusion": "TokenFusion",
     "c_index": "Concordance index", "c_index_ipcw": "Concordance index (IPCW)",
     "integrated_brier": "Integrated Brier score", "auc_td": "Time-dependent AUC",
