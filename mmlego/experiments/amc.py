@@ -109,7 +109,14 @@ ARMS: dict[str, Arm] = {
             Arm(name, f"{title}, literal", AMC, options, fit)
             for name, (title, options, fit) in _NOT_PRINTED.items()
         ),
-        Arm("unweighted", "AMC, literal, classes unweighted", AMC, {}, {"class_weights": "none"}),
+        Arm(
+            "unweighted",
+            "AMC, literal, classes unweighted",
+            AMC,
+            {},
+            {"class_weights": "none"},
+            "classification",
+        ),
         Arm("cox", "AMC, literal, Cox loss", AMC, {}, {"survival_loss": "cox"}, "survival"),
         Arm(
             "cox, inverse",
@@ -130,6 +137,7 @@ PUBLISHED_ARMS = (
     "positionwise, after_every",
     "no_fusion",
     "strict",
+    "unweighted",
     *(
         f"{change}, {rule}"
         for change in ("std", "max", "softmax", "learned", "no_contrastive", "dense", "after_every")
@@ -141,8 +149,9 @@ PUBLISHED_ARMS = (
 class PairedRecipe(Recipe):
     """A recipe whose seed is that of all configurations of one method on the same modalities.
 
-    They start from the same weights where these have the same shapes, and see the same order of
-    batches, so that what differs between them is what was changed.
+    Those that draw the same random numbers, such as the rules and the measures of importance, start
+    from the same weights and see the same batches, so that what differs between them is what was
+    changed. One with other parameters draws others from where it differs on.
     """
 
     def seed_for(self, fold: Fold) -> int:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -35,7 +36,9 @@ def missing_table(
 
     Returns:
         repeat, rule (title of the arm), tested ("complete samples only", "all, as they are",
-        "without <modality>"), mode ("isolate" or "impute"), n, value.
+        "without <modality>"), mode ("isolate" or "impute"), n, value, and lacking: how many
+        training samples lack that modality (None in the first two). Where none does, nothing was
+        learned that could stand in for it, and ``isolate`` puts random tokens there.
 
     Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
     """
@@ -48,7 +51,8 @@ def missing_table(
                 prediction = objective.predict(predict_logits(model, part, device="cpu"))
                 score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
                 row = {"repeat": trained.fold.repeat, "rule": trained.arm.title}
-                rows.append(row | {"tested": tested, "mode": mode, "n": len(part), "value": score})
+                row |= {"tested": tested, "mode": mode, "n": len(part), "value": score}
+                rows.append(row | {"lacking": _lacking(trained, tested)})
     return pd.DataFrame(rows)
 
 
@@ -70,6 +74,13 @@ def parts_of(trained: Trained) -> Iterator[tuple[str, Samples]]:
         yield f"without {name}", keep_only(test, {name: ~others})
 
 
+def _lacking(trained: Trained, tested: str) -> int | None:
+    """How many training samples lack the modality that is withheld."""
+    name = tested.removeprefix("without ")
+    present = trained.fold.train.present
+    return int((~present[name]).sum()) if name in present else None
+
+
 def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over the repeats, tests in rows and rules by mode in columns, for reading."""
     wide = table.pivot_table(
@@ -79,6 +90,9 @@ def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
     samples = table.groupby("tested", sort=False)["n"].mean().round().astype(int)
     found = wide.round(3).reset_index()
     found.insert(1, "samples", found["tested"].map(samples))
+    lacking = table.groupby("tested", sort=False)["lacking"].mean()
+    words = {name: "" if np.isnan(count) else f"{count:.0f}" for name, count in lacking.items()}
+    found.insert(2, "lacking it in training", found["tested"].map(words))
     return found
 
 
@@ -96,5 +110,12 @@ def missing_sentences(table: pd.DataFrame) -> str:
             f"* {rule}: {part.loc[COMPLETE, 'isolate']:.3f} on complete samples and {whole:.3f} on "
             f"all; lowest {worst} ({-lost[worst]:+.3f}). Replacing the tokens of what is "
             f"withheld changes the score by {gain:+.3f} on average."
+        )
+    never = table[table["lacking"] == 0]["tested"].unique()
+    if len(never):
+        lines.append(
+            f"* No training sample was {' or '.join(never)}: what stands in there was never "
+            "trained, so these rows say how the model takes noise, not how it would do if it had "
+            "learned to go without."
         )
     return "\n".join(lines)

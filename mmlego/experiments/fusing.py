@@ -92,7 +92,8 @@ def tuned_outcomes(
     paired = fold.train.select(sorted(names)).having(sorted(names), how="all")
     test = fold.test.select(sorted(names)).having(sorted(names), how="any")
     # The merged head is where tuning starts, so its bias stays.
-    kept = {"patience": None, "output_bias": "as_built"}
+    # Two epochs are over before a warm-up of a training from scratch would be.
+    kept = {"patience": None, "output_bias": "as_built", "warmup": 0, "warmup_mode": "linear"}
     how = fit_settings(settings, **(dict(fit_changes or {}) | kept))
     seed = derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, mode, tuple(names))
     key = fit_key(

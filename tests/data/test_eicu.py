@@ -22,9 +22,12 @@ PATIENTS = pd.DataFrame(
         "age": ["> 89", "50", "50", "50", np.nan, "61"],
         "hospitaldischargeyear": [2014, 2014, 2014, 2014, 2015, 2015],
         "hospitaldischargestatus": ["Expired", "Expired", "Alive", "Alive", np.nan, "Alive"],
+        "unitdischargeoffset": 9000,
+        "hospitaldischargeoffset": 9500,
     }
 )
 DAY = FIRST_DAY
+LEFT = pd.Series(9000, index=[1, 2])
 
 
 def table(stays, **columns):
@@ -93,10 +96,35 @@ def test_notes_are_those_entered_in_the_first_day_about_the_patient():
             entered=[DAY, 0, 5, 5, DAY + 1, -300],
         ),
         "note",
+        LEFT,
     )
     assert lines.to_dict() == {1: "Pain\nFever", 2: "x"}
     shared = notes("note", [1], ["x"]).assign(notepath="notes/Shared/Save/Copies")
-    assert note_lines(shared, "note").empty
+    assert note_lines(shared, "note", LEFT).empty
+
+
+def test_what_is_entered_after_the_patient_left_is_left_out():
+    """Forms are filled in after a death as well."""
+    left = pd.Series({1: 60.0, 2: 9000.0})
+    entries = notes(
+        "note", [1, 1, 2, 3], ["Before", "After", "Stays", "x"], entered=[59, 60, 60, 0]
+    )
+    assert note_lines(entries, "note", left).to_dict() == {1: "Before", 2: "Stays"}
+    diagnoses = table(
+        [1, 1],
+        diagnosisid=range(2),
+        diagnosisoffset=[59, 61],
+        diagnosisstring=["sepsis", "cardiac arrest"],
+        icd9code=["038.9", "427.5"],
+    )
+    admissions = table(
+        [1, 2],
+        admitdxenteredoffset=[61, 61],
+        admitdxpath=["a|All Diagnosis|b"] * 2,
+        admitdxname=["Late", "In time"],
+    )
+    items = code_items(diagnoses, admissions, left)
+    assert items.to_dict() == {1: "ICD 038.9", 2: "APACHE In time"}
 
 
 def test_codes_are_those_entered_in_the_first_day():
@@ -113,7 +141,7 @@ def test_codes_are_those_entered_in_the_first_day():
         admitdxpath=["a|All Diagnosis|b", "a|Operative|b", "a|All Diagnosis|c"],
         admitdxname=["Sepsis", "No", "Late"],
     )
-    items = code_items(diagnoses, admissions)
+    items = code_items(diagnoses, admissions, LEFT)
     # the code of the palliative care consult goes with its text
     assert items.to_dict() == {1: "APACHE Sepsis\nICD 038.9\nanemia", 2: "ICD 486"}
 
@@ -161,7 +189,7 @@ def test_every_patient_is_in_once_and_the_label_is_that_of_the_stay(mirror):
     cohort = load_cohort("eicu", modalities=["lab"])
     patients = pd.read_csv(mirror / "eicu_demo/patient.csv.gz").set_index(STAY)
     rows = patients.loc[cohort.ids.astype(int)]
-    assert len(set(cohort.groups)) == cohort.n == 1786
+    assert len(set(cohort.groups)) == cohort.n == 1782
     assert (rows["uniquepid"] == cohort.groups).all()
     assert ((rows["hospitaldischargestatus"] == "Expired") == (cohort.target.label == 1)).all()
     earliest = patients.groupby("uniquepid")["hospitaldischargeyear"].min()
@@ -201,3 +229,21 @@ def test_a_fold_has_three_tables(mirror):
         map(bool, texts)
     )
     assert round(counts) == sum("ICD 486" in text.split("\n") for text in texts)
+
+
+def test_no_entry_is_from_after_the_patient_left(mirror):
+    cohort = load_cohort("eicu", modalities=["lab", "note", "code"])
+    patients = pd.read_csv(mirror / "eicu_demo/patient.csv.gz").set_index(STAY)
+    left = patients[["unitdischargeoffset", "hospitaldischargeoffset"]].min(axis=1)
+    entries = pd.read_csv(mirror / "eicu_demo/diagnosis.csv.gz")
+    code = "ICD " + entries["icd9code"].str.split(",").str[0].str.strip()
+    after = entries["diagnosisoffset"] >= entries[STAY].map(left)
+    inside = set(zip(entries.loc[~after, STAY], code[~after], strict=True))
+    texts = dict(zip(cohort.ids.astype(int), cohort.modalities["code"].values, strict=True))
+    only_after = [
+        (stay, item)
+        for stay, item in zip(entries.loc[after, STAY], code[after], strict=True)
+        if stay in texts and isinstance(item, str) and (stay, item) not in inside
+    ]
+    assert only_after
+    assert not [item for stay, item in only_after if item in texts[stay].split("\n")]

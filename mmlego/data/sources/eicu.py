@@ -36,8 +36,10 @@ def load_eicu(request: Request) -> Cohort:
     The stay is the first one (``unitvisitnumber``) of the first hospitalization, by year of
     discharge and then by the publisher's number, since nothing else orders the hospitalizations of
     a patient. Patients whose status at discharge is missing there, or for whom none of laboratory
-    values, notes and codes is recorded, are left out. Inputs are of the first 24 hours; discharge,
-    length of stay, APACHE's predictions and all later entries are never inputs.
+    values, notes and codes is recorded, are left out. Inputs are of the first 24 hours, and of the
+    time before the patient left intensive care or the hospital where that was sooner: the forms are
+    filled in after a death as well. Discharge, length of stay, APACHE's predictions and all later
+    entries are never inputs.
 
     Raises:
         DownloadError: If a file is damaged.
@@ -82,8 +84,20 @@ def first_stays(patients: pd.DataFrame) -> pd.DataFrame:
     return stays.sort_values(STAY, ignore_index=True)
 
 
-def note_lines(table: pd.DataFrame, kind: str) -> pd.Series:
-    """Return the entries of structured notes that were entered in the first day, by stay.
+def is_early(entered: pd.Series, stay: pd.Series, left: pd.Series) -> pd.Series:
+    """Say which entries were made in the first day and before the patient left.
+
+    Args:
+        entered: Minutes from admission to intensive care, one per entry.
+        stay: Stay of each entry.
+        left: Minutes from admission to the end of the stay or the hospitalization, by stay; entries
+            of other stays are not early.
+    """
+    return (entered <= FIRST_DAY) & (entered < stay.map(left))
+
+
+def note_lines(table: pd.DataFrame, kind: str, left: pd.Series) -> pd.Series:
+    """Return the entries of structured notes of the first day, by stay; see ``is_early``.
 
     An entry is its path, which ends with its value. Entries about the form itself (views, copies,
     skipped pages) and those that tell the outcome are left out, repetitions too.
@@ -91,28 +105,31 @@ def note_lines(table: pd.DataFrame, kind: str) -> pd.Series:
     Args:
         table: "note" or "pasthistory" table.
         kind: Its name, with which its columns begin.
+        left: When patients left, by stay.
     """
     # entries may be dated back: what counts is when they were entered
-    table = table[table[f"{kind}enteredoffset"] <= FIRST_DAY]
+    table = table[is_early(table[f"{kind}enteredoffset"], table[STAY], left)]
     paths = table[f"{kind}path"]
     kept = table[~paths.str.contains(_MECHANICS)].sort_values([f"{kind}offset", f"{kind}id"])
     lines = kept[f"{kind}path"].str.removeprefix("notes/").str.removeprefix("Progress Notes/")
     return _without_outcome(lines, kept[STAY])
 
 
-def code_items(diagnoses: pd.DataFrame, admissions: pd.DataFrame) -> pd.Series:
-    """Return the diagnoses that were entered in the first day, by stay.
+def code_items(diagnoses: pd.DataFrame, admissions: pd.DataFrame, left: pd.Series) -> pd.Series:
+    """Return the diagnoses of the first day, by stay; see ``is_early``.
 
     A diagnosis is its first code ("ICD 486"), or its text where it has none; the diagnosis at
     admission is that of APACHE ("APACHE ...").
     """
-    early = diagnoses[diagnoses["diagnosisoffset"] <= FIRST_DAY].sort_values("diagnosisid")
+    early = diagnoses[is_early(diagnoses["diagnosisoffset"], diagnoses[STAY], left)]
+    early = early.sort_values("diagnosisid")
     codes = "ICD " + early["icd9code"].str.split(",").str[0].str.strip()
     items = codes.fillna(early["diagnosisstring"])
     # the text decides what is left out, and a code alone would hide it
     told = early["diagnosisstring"].map(tells_outcome)
     main = admissions["admitdxpath"].str.contains("|All Diagnosis|", regex=False)
-    admitted = admissions[main & (admissions["admitdxenteredoffset"] <= FIRST_DAY)]
+    entered = admissions["admitdxenteredoffset"]
+    admitted = admissions[main & is_early(entered, admissions[STAY], left)]
     return _without_outcome(
         pd.concat(["APACHE " + admitted["admitdxname"], items[~told]]),
         pd.concat([admitted[STAY], early.loc[~told, STAY]]),
@@ -134,7 +151,7 @@ def _lab(request: Request, stays: pd.DataFrame) -> tuple[object, ...]:
 
 def _note(request: Request, stays: pd.DataFrame) -> tuple[object, ...]:
     lines = [
-        note_lines(_read(request, kind, _note_columns(kind)), kind)
+        note_lines(_read(request, kind, _note_columns(kind)), kind, _left(stays))
         for kind in ("note", "pasthistory")
     ]
     both = pd.concat(lines)
@@ -143,9 +160,16 @@ def _note(request: Request, stays: pd.DataFrame) -> tuple[object, ...]:
 
 def _code(request: Request, stays: pd.DataFrame) -> tuple[object, ...]:
     items = code_items(
-        _read(request, "diagnosis", _DIAGNOSIS), _read(request, "admission", _ADMISSION)
+        _read(request, "diagnosis", _DIAGNOSIS),
+        _read(request, "admission", _ADMISSION),
+        _left(stays),
     )
     return _texts(items, stays)
+
+
+def _left(stays: pd.DataFrame) -> pd.Series:
+    """Minutes from admission to the end of the stay or of the hospitalization, by stay."""
+    return stays.set_index(STAY)[["unitdischargeoffset", "hospitaldischargeoffset"]].min(axis=1)
 
 
 def _clin(request: Request, stays: pd.DataFrame) -> tuple[object, ...]:
@@ -168,6 +192,7 @@ _MODALITIES: dict[str, Callable[[Request, pd.DataFrame], tuple[object, ...]]] = 
 }
 _PATIENT = [STAY, "patienthealthsystemstayid", "uniquepid", "unitvisitnumber", "gender", "age"]
 _PATIENT += ["hospitaldischargeyear", "hospitaldischargestatus"]
+_PATIENT += ["unitdischargeoffset", "hospitaldischargeoffset"]
 _DIAGNOSIS = ["diagnosisid", STAY, "diagnosisoffset", "diagnosisstring", "icd9code"]
 _ADMISSION = [STAY, "admitdxenteredoffset", "admitdxpath", "admitdxname"]
 
