@@ -300,7 +300,15 @@ class AMCAblationSettings(AMCBase):
     """Settings of the notebook that takes AMC apart."""
 
     notebook: ClassVar[str] = "amc_ablations"
-    arms: list[str] = Field(default_factory=list)  # empty: those of the published tables
+    arms: list[str] = Field(
+        default_factory=lambda: [
+            "literal",
+            "inverse",
+            "no_fusion",
+            "dense, literal",
+            "dense, inverse",
+        ]
+    )  # empty: those of the published tables
 
 
 class TokenSettings(AMCBase):
