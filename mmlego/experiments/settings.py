@@ -301,13 +301,7 @@ class AMCAblationSettings(AMCBase):
 
     notebook: ClassVar[str] = "amc_ablations"
     arms: list[str] = Field(
-        default_factory=lambda: [
-            "literal",
-            "inverse",
-            "no_fusion",
-            "dense, literal",
-            "dense, inverse",
-        ]
+        default_factory=lambda: ["literal", "inverse", "no_fusion"]
     )  # empty: those of the published tables
 
 
