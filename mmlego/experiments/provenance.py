@@ -25,6 +25,7 @@ _NOT_NUMERIC = tuple(
         "experiments.provenance",
         "experiments.session",
         "experiments.settings",
+        "experiments.settings_base",
         "experiments.store",
         "experiments.views",
     )

@@ -7,6 +7,7 @@ import inspect
 import optuna
 import pytest
 
+from mmlego.amc import AMC, AMCOptions
 from mmlego.experiments import spaces
 from mmlego.experiments.hyperparameters import FIT_NAMES, split_values
 from mmlego.experiments.methods import METHODS
@@ -65,15 +66,27 @@ def test_the_first_trials_can_be_drawn(method, values):
     assert trial.params == given
 
 
+def defaults_of(build):
+    """Defaults of a model, also those that it passes on to its base or to its options."""
+    model = getattr(build, "func", build)
+    signatures = [inspect.signature(model), *map(inspect.signature, getattr(model, "__mro__", ()))]
+    if model is AMC:
+        signatures.append(inspect.signature(AMCOptions))
+    found = {}
+    for signature in signatures:
+        for name, parameter in signature.parameters.items():
+            found.setdefault(name, parameter.default)
+    return found
+
+
 @pytest.mark.parametrize("method", SEARCHED)
 def test_the_given_options_are_the_defaults_of_the_model(method):
     """Else the first trial is not what a run without a search trains."""
-    build = METHODS[method].build
-    parameters = inspect.signature(getattr(build, "func", build)).parameters
+    known = defaults_of(METHODS[method].build)
     options = split_values(readable(method, given_values(method, TuningSettings()))).options
     for name, value in options.items():
-        known = parameters[name].default
-        assert (list(known) if name == "widths" else known) == value, name
+        default = known[name]
+        assert (list(default) if name == "widths" else default) == value, name
 
 
 def test_given_values_come_from_the_settings():
