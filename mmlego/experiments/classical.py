@@ -13,11 +13,12 @@ from mmlego.data.cohort import check_modalities
 from mmlego.data.fold import Fold
 from mmlego.data.samples import Samples
 from mmlego.errors import ModalityError, SettingsError
+from mmlego.experiments.digests import samples_digest
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import BlockSettings
 from mmlego.experiments.store import FitStore, StoredFit, fit_key
-from mmlego.experiments.training import derived_seed, samples_digest
+from mmlego.experiments.training import derived_seed
 from mmlego.learning.classical import (
     CLASS_METHODS,
     SURVIVAL_METHODS,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmlego.data.fold import Fold
 from mmlego.errors import SettingsError
+from mmlego.experiments.digests import samples_digest
 from mmlego.experiments.merging import pick
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
@@ -25,7 +26,6 @@ from mmlego.experiments.training import (
     objective_of,
     outcome_of,
     risk_median,
-    samples_digest,
 )
 from mmlego.learning.fit import fit
 from mmlego.learning.predict import predict_logits

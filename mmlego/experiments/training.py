@@ -20,6 +20,7 @@ from mmlego.encoders.snn import SNN
 from mmlego.encoders.unimodal import Unimodal
 from mmlego.encoders.vision import ConvNet
 from mmlego.errors import ModalityError, SettingsError
+from mmlego.experiments.digests import samples_digest
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.provenance import code_digest
 from mmlego.experiments.settings import BlockSettings
@@ -386,17 +387,6 @@ def risk_median(
     objective = objective or objective_for(fold)
     read = logits_of or functools.partial(predict_logits, device=device)
     return {"train_risk_median": float(np.median(objective.predict(read(model, train))["risk"]))}
-
-
-def samples_digest(samples: Samples) -> str:
-    """Hash the tensors of a part: inputs, presence, masks and targets."""
-    digest = hashlib.sha256()
-    batch = samples.batch(torch.arange(len(samples)))
-    for group in (batch.inputs, batch.present, batch.masks, batch.target):
-        for name in sorted(group):
-            digest.update(name.encode())
-            digest.update(group[name].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _check_modality(fold: Fold, modality: str) -> None:
