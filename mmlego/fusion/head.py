@@ -126,11 +126,11 @@ class PooledHead(nn.Module):
     def __init__(self, modalities: int, width: int, n_outputs: int) -> None:
         """Build the layer."""
         super().__init__()
-        self.out = linear(modalities * width, n_outputs)
+        self.linear = linear(modalities * width, n_outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (b, k) of tokens (b, m, n, w)."""
-        return self.out(pool(tokens))
+        return self.linear(pool(tokens))
 
 
 class ResidualHead(nn.Module):
@@ -150,9 +150,9 @@ class ResidualHead(nn.Module):
         check_dropout("residual head", dropout)
         self.dropout = dropout
         self.expand, self.contract = nn.Linear(width, width), nn.Linear(width, width)
-        self.out = nn.Linear(width, n_outputs)
+        self.linear = nn.Linear(width, n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (b, k) of vectors (b, width)."""
         hidden = drop(torch.relu(self.expand(x)), self.dropout, self.training)
-        return self.out(x + self.contract(hidden))
+        return self.linear(x + self.contract(hidden))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
@@ -160,10 +161,12 @@ class MUSE(FusionModel):
         self.graph = ModalityGraph(modalities, self.width, layers, self.dropout)
         self.project = linear(self.width, self.width)
         self.head = nn.Sequential(
-            linear(self.width, self.width),
-            nn.ReLU(),
-            nn.Dropout(self.dropout),
-            linear(self.width, n_outputs),
+            OrderedDict(
+                expand=linear(self.width, self.width),
+                rectify=nn.ReLU(),
+                drop=nn.Dropout(self.dropout),
+                linear=linear(self.width, n_outputs),
+            )
         )
         if self.inductive:
             self.register_buffer("states", torch.zeros(layers - 1, modalities, self.width))

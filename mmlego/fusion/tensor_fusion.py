@@ -62,7 +62,7 @@ class TensorFusion(FusionModel):
             {name: nn.Linear(self.width, factor_width) for name in self.names}
         )
         self.layers = relu_layers((factor_width + 1) ** modalities, hidden, hidden)
-        self.out = nn.Linear(hidden, n_outputs)
+        self.head = nn.Linear(hidden, n_outputs)
 
     def fuse(self, encoded: Encoded) -> tuple[Tensor, Terms]:
         """Return logits (b, k) of a batch of tokens, and no further terms."""
@@ -72,7 +72,7 @@ class TensorFusion(FusionModel):
             for m, name in enumerate(self.names)
         ]
         product = drop(outer_product(features), self.dropout, self.training)
-        return self.out(self.layers(product)), {}
+        return self.head(self.layers(product)), {}
 
 
 def outer_product(features: Sequence[Tensor]) -> Tensor:

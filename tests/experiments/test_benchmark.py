@@ -34,7 +34,7 @@ from mmlego.learning.predict import predict_logits
 JOINED = ("tabular", "img")
 SEPARATE = ("clin", "img", "rna")
 SURVIVAL = {"coxnet", "rsf", "boosting"}
-WHOLE = {"late_concat", "perceiver", "multimodn", "healnet", "mm_dynamics", "mm_static"}
+WHOLE = {"late_concat", "perceiver", "multimodn", "healnet", "mm_dynamics", "mm_static", "amc"}
 ASKED = {"knn", "svm", "random_forest", "mlp"}
 BLOCKS = {"lego_block", "lego_merge", "lego_fuse", "ensemble"}
 
@@ -100,7 +100,11 @@ ENCODERS = {"snn", "abmil", "convnet", "lego_block"}
         ([TABLE, BAG, SERIES], WHOLE, {"mcat", "late_bilinear"}),
         ([BAG, SERIES], WHOLE | {"late_bilinear"}, {"mcat"}),
         ([IMAGE], {"convnet", "lego_block"}, SURVIVAL | WHOLE | {"snn", "abmil"}),
-        ([TABLE, IMAGE], {"lego_merge", "lego_fuse", "ensemble"}, SURVIVAL | WHOLE | {"mcat"}),
+        (
+            [TABLE, IMAGE],
+            {"lego_merge", "lego_fuse", "ensemble", "amc"},
+            SURVIVAL | (WHOLE - {"amc"}) | {"mcat"},
+        ),
     ],
 )
 def test_methods_suit_what_they_can_take(kinds, takes_part, stays_out):

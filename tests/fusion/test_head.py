@@ -78,11 +78,11 @@ def test_refuses_what_it_cannot_be_built_of(model):
 def test_the_pooled_head_is_linear_in_the_mean_tokens():
     head, tokens = PooledHead(2, 3, 4), torch.randn(5, 2, 6, 3)
     side_by_side = torch.cat([tokens[:, 0].mean(1), tokens[:, 1].mean(1)], dim=1)
-    torch.testing.assert_close(head(tokens), head.out(side_by_side))
+    torch.testing.assert_close(head(tokens), head.linear(side_by_side))
 
 
 def test_the_residual_head_adds_a_hidden_layer_to_what_it_reads():
     head, x = ResidualHead(3, 2, dropout=0.0), torch.randn(5, 3)
     hidden = torch.relu(x @ head.expand.weight.T + head.expand.bias)
-    expected = head.out(x + hidden @ head.contract.weight.T + head.contract.bias)
+    expected = head.linear(x + hidden @ head.contract.weight.T + head.contract.bias)
     torch.testing.assert_close(head(x), expected)

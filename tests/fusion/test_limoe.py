@@ -102,7 +102,7 @@ def test_absent_tokens_count_in_no_term(make, inputs, reading):
     # The same tokens are counted whether a third modality is absent or unknown to the model.
     two = trained(make(LIMoE, modalities=2, reading=reading))
     shared = {n: p for n, p in model.state_dict().items() if n in two.state_dict()}
-    two.load_state_dict(shared | {"head.out.weight": two.head.out.weight})
+    two.load_state_dict(shared | {"head.linear.weight": two.head.linear.weight})
     inputs = {name: inputs[name] for name in ("lab", "note")}
     _, terms = model.forward_with_auxiliary(inputs)
     _, expected = two.forward_with_auxiliary(inputs)

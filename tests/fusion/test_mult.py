@@ -22,7 +22,7 @@ def test_every_target_asks_every_other_modality(make):
     assert len(model.memory["lab"].layers) == 2
     # What two sources said stands side by side, and so do three targets.
     assert model.memory["lab"].norm.normalized_shape == (32,)
-    assert model.head.out.in_features == 3 * 32
+    assert model.head.linear.in_features == 3 * 32
     with pytest.raises(SettingsError, match="memory_layers"):
         make(MulT, memory_layers=0)
 

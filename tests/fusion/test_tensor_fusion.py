@@ -40,7 +40,7 @@ def test_logits_are_two_relu_layers_on_the_product_of_mean_tokens(make, inputs):
     )
     product = torch.stack([torch.kron(a, b) for a, b in zip(one, two, strict=True)])
     first, second = model.layers[0], model.layers[3]
-    expected = model.out(torch.relu(second(torch.relu(first(product)))))
+    expected = model.head(torch.relu(second(torch.relu(first(product)))))
     torch.testing.assert_close(model(inputs), expected)
 
 
