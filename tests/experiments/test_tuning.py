@@ -53,6 +53,7 @@ def test_encoders_come_before_blocks_and_fusion_last(folds):
         "abmil on bag",
         "lego_block on bag",
         "lego_block on table",
+        "amc",
         "healnet",
         "late_bilinear",
         "late_concat",
