@@ -15,6 +15,13 @@ from mmlego.lego.profiles import choose, number
 
 FEED_FORWARDS = ("experts", "dense")
 PLACEMENTS = ("between", "after_every")
+_UNUSED_BY_STRICT_FUSION = {
+    "k_rule": "literal",
+    "importance": "mean",
+    "tie": "first",
+    "only_if_better": False,
+    "missing_mode": "isolate",
+}
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,20 @@ class AMCOptions:
         choose("AMC: placement", self.placement, PLACEMENTS)
         for name in ("instance_weight", "token_weight", "balance_weight"):
             number(f"AMC: {name}", getattr(self, name), low=0.0)
-        if self.token_score == "strict_fusion" and self.k_rule != "literal":
-            raise SettingsError(
-                f"AMC: expected k_rule 'literal' (unused) with token_score 'strict_fusion', got "
-                f"'{self.k_rule}'; a threshold decides there, leave k_rule out"
-            )
+        self._check_strict_fusion()
         self.rule, self.contrast  # noqa: B018 - both check their options
+
+    def _check_strict_fusion(self) -> None:
+        """Refuse what has no say where a threshold and fixed donors decide."""
+        if self.token_score != "strict_fusion":
+            return
+        for name, default in _UNUSED_BY_STRICT_FUSION.items():
+            value = getattr(self, name)
+            if value != default:
+                raise SettingsError(
+                    f"AMC: expected {name} {default!r} (unused) with token_score 'strict_fusion', "
+                    f"got {value!r}; a threshold decides there, leave {name} out"
+                )
 
     @property
     def rule(self) -> Rule:

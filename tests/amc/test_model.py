@@ -310,6 +310,8 @@ def test_all_kinds_of_modalities():
         ({"tokens": 0}, "tokens"),
         ({"own_layers": -1}, "own_layers"),
         ({"token_score": "strict_fusion", "k_rule": "inverse"}, "threshold"),
+        ({"token_score": "strict_fusion", "missing_mode": "impute"}, "leave missing_mode out"),
+        ({"token_score": "strict_fusion", "importance": "std"}, "leave importance out"),
     ],
 )
 def test_refused_options(options, message):
