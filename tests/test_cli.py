@@ -36,7 +36,7 @@ def test_plan_lists_runs_in_order(call, tmp_path):
     status, out, _ = call("plan", "experiments/smoke.yaml", "--results", tmp_path)
     lines = out.splitlines()
     assert status == 0
-    assert len(lines) == 25
+    assert len(lines) == 26
     assert all(line.startswith("to do") for line in lines)
     assert "summary-" in lines[-1]
     assert not list(tmp_path.iterdir())

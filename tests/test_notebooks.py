@@ -19,7 +19,7 @@ from mmlego.experiments.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
-RUNS = 25  # of the smoke grid
+RUNS = 26  # of the smoke grid
 LONGEST = max(len(kind.model_fields) for kind in SETTINGS.values())
 
 

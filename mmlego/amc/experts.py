@@ -188,7 +188,9 @@ class SparseExperts(nn.Module):
         sizes = torch.bincount(routing.chosen.flatten(), minlength=len(self.experts)).tolist()
         parts = [
             expert(part)
-            for expert, part in zip(self.experts, x.index_select(0, token).split(sizes), strict=True)
+            for expert, part in zip(
+                self.experts, x.index_select(0, token).split(sizes), strict=True
+            )
             if len(part)
         ]
         weights = routing.gates.gather(1, routing.chosen).flatten()[order]

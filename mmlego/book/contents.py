@@ -25,7 +25,7 @@ _METHODS = [
     "contradictions",
 ]
 # Executed notebooks that belong to no cohort, in reading order.
-_ANSWER = ("table1", "protocol_worth", "summary")
+_ANSWER = ("table1", "protocol_worth", "summary", "amc_overview")
 _CHECKS = ("requirements", "efficiency", "properties", "signal_interference")
 _HOW = ["reproduce", "run_one", "own_cohort", "library", "api", "glossary", "references"]
 

@@ -48,6 +48,7 @@ TITLES = {
     "table1": "The main table",
     "protocol_worth": "What the protocol is worth",
     "summary": "Blocks, merge and fusion",
+    "amc_overview": "AMC over its data sets",
     "signal_interference": "Signal interference",
     "properties": "Properties of the transform",
     "requirements": "Five requirements, checked",

@@ -16,6 +16,7 @@ from mmlego.experiments.dynamics_story import spread
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.session import Session
+from mmlego.experiments.standings import BEST_TITLE
 from mmlego.figures import style
 from mmlego.figures.spread import interval
 
@@ -31,10 +32,15 @@ def is_amc(outcome: Outcome) -> bool:
 
 def name_of(outcome: Outcome) -> str:
     """What readers call the model of an outcome."""
-    if is_amc(outcome):
-        return title_of(outcome.variant)
-    best = outcome.variant.startswith("best by validation")
-    return "Best single block" if best else METHODS[outcome.method].title
+    return label_of(outcome.method, outcome.variant)
+
+
+def label_of(method: str, variant: str) -> str:
+    """What readers call a method in one of its variants."""
+    if method == AMC and (variant in ARMS or is_alone(variant)):
+        return title_of(variant)
+    best = variant.startswith("best by validation")
+    return BEST_TITLE if best else METHODS[method].title
 
 
 def metrics_of(session: Session) -> tuple[str, ...]:

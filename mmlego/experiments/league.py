@@ -21,7 +21,7 @@ from mmlego.experiments.standings import BEST_TITLE, FOCUS, against, standing_ro
 # One column of the ranks: penalized regression is Cox's for survival and logistic for classes.
 REGRESSION = "Penalized regression"
 PUBLISHED_GRID = "given"
-_ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGRESSION)
+ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGRESSION)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def main_table(tasks: list[Task]) -> pd.DataFrame:
     """All rows of all tasks, as ``ranked_table`` takes them, but for single tables of several."""
     table = pd.concat([task.summary() for task in tasks], ignore_index=True)
     table = table[table["group"] != "one table"].reset_index(drop=True)
-    table["label"] = table["label"].replace(_ALIAS)
+    table["label"] = table["label"].replace(ALIAS)
     return table
 
 
@@ -182,7 +182,7 @@ def verdicts(tasks: list[Task]) -> pd.DataFrame:
     for task in tasks:
         for focus in FOCUS:
             for pair in against(task.rows, focus):
-                key = (_ALIAS.get(pair.first, pair.first), METHODS[focus].title)
+                key = (ALIAS.get(pair.first, pair.first), METHODS[focus].title)
                 counts = rows.setdefault(
                     key, dict.fromkeys(("tasks", "higher", "better", "worse"), 0)
                 )

@@ -31,7 +31,7 @@ from mmlego.experiments.record import numeric_code, read_record, write_text
 from mmlego.experiments.results import collect
 from mmlego.experiments.settings import SETTINGS, RunSettings
 
-READS_RESULTS_ONLY = ("table1", "protocol_worth", "summary")
+READS_RESULTS_ONLY = ("table1", "protocol_worth", "summary", "amc_overview")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

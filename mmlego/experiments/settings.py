@@ -224,6 +224,12 @@ class TokenSettings(AMCBase):
     shown: int = Field(100, ge=1)  # instances in the map
 
 
+class AMCOverviewSettings(RunSettings):
+    """Settings of the notebook on AMC over all its data sets, from results only."""
+
+    notebook: ClassVar[str] = "amc_overview"
+
+
 class SignalSettings(RunSettings):
     """Settings of the notebook on signal interference."""
 
@@ -314,6 +320,7 @@ SETTINGS: dict[str, type[RunSettings]] = {
         AMCSettings,
         AMCAblationSettings,
         TokenSettings,
+        AMCOverviewSettings,
         SignalSettings,
         SummarySettings,
         EfficiencySettings,

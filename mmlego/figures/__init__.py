@@ -20,6 +20,7 @@ from mmlego.figures.gates import feature_ranking
 from mmlego.figures.heatmaps import heatmap_grid, mean_heatmap
 from mmlego.figures.matrices import pair_matrix
 from mmlego.figures.missing import class_overview, presence_plot, survival_overview
+from mmlego.figures.modalities import modality_panels
 from mmlego.figures.ranked import ranked_table
 from mmlego.figures.ranking import critical_difference_plot
 from mmlego.figures.scaling import power_law, rate_curves, scaling_plot
@@ -55,6 +56,7 @@ __all__ = [
     "learning_curves",
     "mean_heatmap",
     "method_task_plot",
+    "modality_panels",
     "pair_matrix",
     "paired_differences",
     "power_law",

@@ -189,6 +189,7 @@ def method_task_plot(
     _grid_axes(ax, grid)
     end = "max" if (behind > reach).any(axis=None) else "neither"
     figure.colorbar(image, ax=ax, location="bottom", shrink=0.6, aspect=30, extend=end,
+                    ticks=[0.0, reach / 2, reach],
                     label="Distance to the best of the task")  # fmt: skip
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")

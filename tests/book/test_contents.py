@@ -42,7 +42,7 @@ def test_pages_of_no_cohort_are_parts_of_the_answer_or_of_the_methods(shelf):
         caption: [c["file"].split("/")[-1] for c in chapters if "/runs/" in c["file"]]
         for caption, chapters in parts.items()
     }
-    assert runs["The answer"] == ["table1", "protocol_worth", "summary"]
+    assert runs["The answer"] == ["table1", "protocol_worth", "summary", "amc_overview"]
     assert sorted(runs["The answer"] + runs["Methods"]) == sorted(names)
     assert parts["The answer"][0]["title"] == "The main table"
 

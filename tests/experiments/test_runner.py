@@ -285,7 +285,7 @@ def test_edited_copy_of_a_notebook_is_another_run(run, project):
 
 
 def test_summary_is_never_finished(project, monkeypatch):
-    assert runner.READS_RESULTS_ONLY[-1] == "summary"
+    assert runner.READS_RESULTS_ONLY[-1] == "amc_overview"
     settings = settings_for(NAME, {"results": str(project.results)})
     monkeypatch.setattr(runner, "READS_RESULTS_ONLY", (NAME,))
     assert not runner.is_finished(settings, project.folder / "x")

@@ -1,0 +1,210 @@
+"""Figures and sentences of the page of the notebook `amc_overview`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.experiments import pairing
+from mmlego.experiments.amc import CHANGES, INVERSE, LITERAL, RULES, title_of
+from mmlego.experiments.amc_studies import (
+    ALONE,
+    BEST_ALONE,
+    WHOLE,
+    Study,
+    alone_table,
+    rule_table,
+    summaries,
+)
+from mmlego.experiments.evidence import GENERATED, MANUAL
+from mmlego.experiments.record import read_records
+from mmlego.figures import style
+from mmlego.learning.ranks import SignedRanks, signed_ranks
+from mmlego.learning.statistics import holm
+
+# With five data sets even differences that all point one way give p = .06.
+_FEWEST_TASKS = 6
+_METRICS = "C-index, AUC or macro AUC"
+
+
+def scope(studies: list[Study]) -> str:
+    """What each data set of the page rests on."""
+    lines = []
+    for study in studies:
+        values, facts = study.parameters, study.facts
+        capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
+        names = max(study.rows["modalities"], key=lambda text: text.count("+"))
+        lines.append(
+            f"* `{study.name}` ({names.replace('+', ', ')}): {style.title(facts['metric'])}, "
+            f"{pairing.counted(study.repeats, 'repeat')} by patient, "
+            f"{study.rows['n_train'].max()} training and {study.rows['n_test'].max()} test samples"
+            f"{capped}; {values['tokens']} tokens of width {values['width']}, at most "
+            f"{pairing.counted(values['epochs'], 'epoch')}"
+        )
+    return "\n".join(lines)
+
+
+def modalities_figure(studies: list[Study]) -> Figure | None:
+    """AMC on each modality alone and on all of them, a panel per data set."""
+    table = alone_table(studies)
+    if table.empty:
+        return None
+    chance = {s.name: style.chance(s.facts["metric"]) for s in studies}
+    return figures.modality_panels(table.assign(chance=table["task"].map(chance)), xlabel=_METRICS)
+
+
+def modalities_text(studies: list[Study]) -> str:
+    """Which modality is best alone, data set by data set, and whether all together are better."""
+    table = summaries(studies)
+    lines = []
+    for study in studies:
+        part = table[table["task"] == study.name]
+        alone = part[part["group"] == ALONE].set_index("variant")["mean"].sort_values()
+        whole = part[part["label"].isin([title_of(rule) for rule in RULES])].set_index("variant")
+        if alone.empty or whole.empty:
+            continue
+        above = [rule for rule in whole.index if whole.loc[rule, "mean"] > alone.iloc[-1]]
+        lines.append(
+            f"* `{study.name}`: best alone is {alone.index[-1].removeprefix('only ')} "
+            f"({alone.iloc[-1]:.3f}); all modalities are above it under "
+            f"{' and '.join(above) if above else 'neither rule'}."
+        )
+    return "\n".join(lines) + (
+        "\n\nThe best modality is picked here by its test score, which favors it; "
+        f"'{BEST_ALONE}' in the table above is picked by validation."
+        if lines
+        else "No modality was trained alone."
+    )
+
+
+def rule_figure(studies: list[Study]) -> Figure | None:
+    """Both rules side by side on every data set; None where no data set has both."""
+    table = rule_table(studies)
+    return None if table.empty else figures.rule_pairs(table, _METRICS)
+
+
+def across(studies: list[Study], first: str, second: str) -> SignedRanks | None:
+    """Compare two labels over the data sets that have both; None where there is none, or only ties.
+
+    The mean difference on shared repeats is one value per data set.
+    """
+    found = []
+    for study in studies:
+        rows = study.rows[study.rows["group"] == WHOLE]
+        if {first, second} <= set(rows["label"]):
+            found.append(pairing.compare(rows, first, second).mean)
+    return signed_ranks(found) if np.any(found) else None
+
+
+def rivals_table(studies: list[Study]) -> pd.DataFrame:
+    """AMC under each rule minus every other way of combining, over data sets.
+
+    P-values are corrected over all comparisons of the table.
+    """
+    labels: dict[str, int] = {}
+    for study in studies:
+        for label in study.rows.loc[study.rows["group"] == WHOLE, "label"].unique():
+            labels[label] = labels.get(label, 0) + 1
+    rules = [title_of(rule) for rule in RULES if title_of(rule) in labels]
+    others = sorted((n for n in labels if n not in rules), key=lambda n: (-labels[n], n))
+    found = {(rule, name): across(studies, rule, name) for name in others for rule in rules}
+    tested = {key: test for key, test in found.items() if test and test.n >= _FEWEST_TASKS}
+    corrected = dict(
+        zip(tested, holm([test.p_value for test in tested.values()]), strict=True) if tested else ()
+    )
+    rows = []
+    for name in others:
+        row: dict[str, object] = {"rival": name}
+        for rule in rules:
+            test = found[rule, name]
+            row["data sets"] = test.n if test else 0
+            row[f"{rule}, higher on"] = test.higher if test else ""
+            row[f"{rule}, mean difference"] = f"{test.mean:+.3f}" if test else ""
+            p = corrected.get((rule, name))
+            row[f"{rule}, p (Holm)"] = "" if p is None else f"{p:.2g}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rules_text(studies: list[Study], results: Path) -> str:
+    """Which reading of the rule the evidence of all runs supports."""
+    inverse, literal = title_of(INVERSE), title_of(LITERAL)
+    test = across(studies, inverse, literal)
+    if test is None:
+        return "No data set has both rules."
+    text = (
+        f"Inverse minus literal is {test.mean:+.3f} on average over "
+        f"{pairing.counted(test.n, 'data set')} (median {test.median:+.3f}); inverse is higher on "
+        f"{test.higher}. "
+    )
+    if test.n < _FEWEST_TASKS:
+        text += "So few data sets cannot tell. "
+    elif test.p_value < pairing.ALPHA:
+        text += f"The signed-rank test tells the two apart (p = {test.p_value:.2g}). "
+    else:
+        text += f"The signed-rank test cannot tell the two apart (p = {test.p_value:.2g}). "
+    gaps = ablation_gaps(results)
+    for name, part in gaps.groupby("task"):
+        text += (
+            f"In the ablations on `{name}`, which share splits and seeds and so are no independent "
+            f"sample, inverse minus literal is {part['gap'].mean():+.3f} on average over "
+            f"{pairing.counted(len(part), 'configuration')}, and positive in "
+            f"{int((part['gap'] > 0).sum())}. "
+        )
+    return text + _verdict(test)
+
+
+def _verdict(test: SignedRanks) -> str:
+    if test.n >= _FEWEST_TASKS and test.p_value < pairing.ALPHA:
+        return f"**The evidence supports the {INVERSE if test.mean > 0 else LITERAL} rule.**"
+    return "**The evidence supports neither reading above the other.**"
+
+
+def ablation_gaps(results: Path) -> pd.DataFrame:
+    """Inverse minus literal for every configuration of the notebook `amc_ablations` that has both.
+
+    Returns:
+        task, configuration (empty for AMC as it is), gap in macro F1 or the concordance index.
+    """
+    rows = []
+    for record in read_records(results):
+        if record["notebook"] != "amc_ablations" or record["parameters"]["grid"] == MANUAL:
+            continue
+        if record["data"]["name"] in GENERATED:
+            continue
+        metric = "c_index" if record["data"]["task"] == "survival" else "macro_f1"
+        means: dict[str, list[float]] = {}
+        for outcome in record["outcomes"]:
+            means.setdefault(outcome["variant"], []).append(outcome["metrics"].get(metric, np.nan))
+        for name in ("", *CHANGES):
+            pair = [f"{name}, {rule}" if name else rule for rule in (INVERSE, LITERAL)]
+            if set(pair) <= set(means):
+                gap = float(np.mean(means[pair[0]]) - np.mean(means[pair[1]]))
+                rows.append({"task": record["data"]["name"], "configuration": name, "gap": gap})
+    return pd.DataFrame(rows, columns=["task", "configuration", "gap"])
+
+
+def conclusion(studies: list[Study]) -> str:
+    """Where AMC stands, in sentences."""
+    table = summaries(studies)
+    whole = table[table["group"] == WHOLE]
+    place = whole.groupby("task")["mean"].rank(ascending=False, method="min").astype(int)
+    whole = whole.assign(place=place, of=whole.groupby("task")["mean"].transform("size"))
+    lines = []
+    for rule in RULES:
+        part = whole[whole["label"] == title_of(rule)]
+        if part.empty:
+            continue
+        listed = ", ".join(f"{row.place} of {row.of} on `{row.task}`" for row in part.itertuples())
+        first = int((part["place"] == 1).sum())
+        lines.append(
+            f"* {title_of(rule)} has the highest mean on {first} of "
+            f"{pairing.counted(len(part), 'data set')}: number {listed}."
+        )
+    best = whole[whole["place"] == 1]
+    highest = (f"{row.label} on `{row.task}`" for row in best.itertuples())
+    return "\n".join([*lines, f"* The highest means are those of {', '.join(highest)}."])
