@@ -124,3 +124,26 @@ def test_refusals(published):
 def test_nemenyi_refuses(options):
     with pytest.raises(SettingsError, match="nemenyi"):
         ranks.nemenyi_distance(*options[:2], alpha=options[2])
+
+
+def test_signed_ranks_by_hand():
+    # Of the 64 signs of six ranks, 14 give a sum of the negative ones of 6 or less.
+    found = ranks.signed_ranks([0.1, 0.2, 0.3, 0.4, 0.5, -0.6])
+    assert found.p_value == pytest.approx(2 * 14 / 64)
+    assert (found.n, found.higher) == (6, 5)
+    assert (found.mean, found.median) == pytest.approx((0.15, 0.25))
+    turned = ranks.signed_ranks([-0.1, -0.2, -0.3, -0.4, -0.5, 0.6])
+    assert turned.p_value == pytest.approx(found.p_value)
+    assert turned.higher == 1
+
+
+def test_five_tasks_are_too_few_for_signed_ranks():
+    assert ranks.signed_ranks([1, 2, 3, 4, 5]).p_value == pytest.approx(2 / 32)
+    assert ranks.signed_ranks([1, 2, 3, 4, 5, 6]).p_value == pytest.approx(2 / 64)
+
+
+def test_signed_ranks_refuse():
+    with pytest.raises(MetricError, match="other than 0, got 2 of 0"):
+        ranks.signed_ranks([0.0, 0.0])
+    with pytest.raises(MetricError, match="leave out tasks"):
+        ranks.signed_ranks([0.1, math.nan])
