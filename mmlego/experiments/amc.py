@@ -22,6 +22,7 @@ from mmlego.experiments.training import (
     objective_of,
     train_recipe,
 )
+from mmlego.experiments.withholding import complete_training
 
 AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
@@ -95,6 +96,16 @@ ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         *_paired(),
+        *(
+            Arm(
+                f"complete, {rule}",
+                f"trained on complete samples, {rule}",
+                AMC,
+                {"k_rule": rule},
+                complete=True,
+            )
+            for rule in RULES
+        ),
         Arm("retain", "AMC, retain", AMC, {"k_rule": "retain"}),
         Arm("positionwise", "AMC, positionwise", AMC, {"k_rule": "positionwise"}),
         Arm(
@@ -128,6 +139,8 @@ ARMS: dict[str, Arm] = {
         ),
     )
 }
+# What the table of missing modalities is about, published as table 9.
+MISSING_ARMS = (LITERAL, INVERSE, *(f"complete, {rule}" for rule in RULES))
 # The published tables 4, 5 and 6, and the experiments on contradictions, in the order of a page.
 PUBLISHED_ARMS = (
     LITERAL,
@@ -226,8 +239,13 @@ def train_alone(
 def train_arm(
     fold: Fold, arm: Arm, names: Sequence[str], settings: AMCBase, store: FitStore
 ) -> Trained:
-    """Train one arm on one fold, or take the very same fit from the store."""
+    """Train one arm on one fold, or take the very same fit from the store.
+
+    Raises:
+        DataError: If the arm is for data with incomplete samples, and there are none.
+    """
     names = tuple(names)
+    seen = complete_training(fold, names) if arm.complete else fold
     recipe = PairedRecipe(
         method=AMC,
         variant=arm.name,
@@ -238,9 +256,9 @@ def train_arm(
         device=settings.device,
     )
     outcome, model = train_recipe(
-        fold, recipe, lambda: build(fold, recipe), store, code=code_digest("mmlego.amc")
+        seen, recipe, lambda: build(seen, recipe), store, code=code_digest("mmlego.amc")
     )
-    return Trained(arm, fold, names, outcome, model)
+    return Trained(arm, seen, names, outcome, model)
 
 
 def model_options(method: str, settings: AMCBase) -> dict[str, object]:

@@ -37,8 +37,8 @@ def missing_table(
     Returns:
         repeat, rule (title of the arm), tested ("complete samples only", "all, as they are",
         "without <modality>"), mode ("isolate" or "impute"), n, value, and lacking: how many
-        training samples lack that modality (None in the first two). Where none does, nothing was
-        learned that could stand in for it, and ``isolate`` puts random tokens there.
+        training samples of that arm lack that modality (None in the first two). Where none does,
+        nothing was learned that could stand in for it, and ``isolate`` puts random tokens there.
 
     Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
     """
@@ -90,7 +90,9 @@ def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
     samples = table.groupby("tested", sort=False)["n"].mean().round().astype(int)
     found = wide.round(3).reset_index()
     found.insert(1, "samples", found["tested"].map(samples))
-    lacking = table.groupby("tested", sort=False)["lacking"].mean()
+    # Arms that are trained on complete samples lack nothing there; the column is about the others.
+    most = table.groupby(["tested", "repeat"], sort=False)["lacking"].max()
+    lacking = most.groupby("tested", sort=False).mean()
     words = {name: "" if np.isnan(count) else f"{count:.0f}" for name, count in lacking.items()}
     found.insert(2, "lacking it in training", found["tested"].map(words))
     return found
@@ -111,11 +113,17 @@ def missing_sentences(table: pd.DataFrame) -> str:
             f"all; lowest {worst} ({-lost[worst]:+.3f}). Replacing the tokens of what is "
             f"withheld changes the score by {gain:+.3f} on average."
         )
-    never = table[table["lacking"] == 0]["tested"].unique()
-    if len(never):
-        lines.append(
-            f"* No training sample was {' or '.join(never)}: what stands in there was never "
-            "trained, so these rows say how the model takes noise, not how it would do if it had "
-            "learned to go without."
-        )
-    return "\n".join(lines)
+    return "\n".join(lines + _never_trained(table))
+
+
+def _never_trained(table: pd.DataFrame) -> list[str]:
+    """Which stand-ins of which models no training sample needed."""
+    never: dict[tuple[str, ...], list[str]] = {}
+    for rule, part in table[table["lacking"] == 0].groupby("rule", sort=False):
+        never.setdefault(tuple(part["tested"].unique()), []).append(str(rule))
+    return [
+        f"* {'; '.join(rules)}: no training sample was {' or '.join(tests)}, so what stands in "
+        "there was never trained, and these rows say how the model takes noise, not how it would "
+        "do if it had learned to go without."
+        for tests, rules in never.items()
+    ]

@@ -24,6 +24,7 @@ class Arm:
         options: Options of the model that differ.
         fit: Fit settings that differ.
         task: The only task that it is for; empty for any.
+        complete: Whether it is trained on samples with every modality only; all are tested.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Arm:
     options: Mapping[str, object] = field(default_factory=dict)
     fit: Mapping[str, object] = field(default_factory=dict)
     task: str = ""
+    complete: bool = False
 
 
 @dataclass(frozen=True)

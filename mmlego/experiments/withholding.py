@@ -84,6 +84,31 @@ def share_withheld(before: Samples, after: Samples, names: Sequence[str]) -> flo
     return 1.0 - has / had
 
 
+def complete_training(fold: Fold, names: Sequence[str]) -> Fold:
+    """Train and validate on the samples that have every one of some modalities; test on all.
+
+    Args:
+        fold: The fold, which stays as it is.
+        names: The modalities.
+
+    Raises:
+        DataError: If no training sample lacks any of them, or a part keeps none.
+    """
+    if bool(fold.train.has(names, how="all").all()):
+        raise DataError(
+            f"{fold.cohort}: expected training samples that lack some of {list(names)}, got "
+            "complete ones only; training on all of them is the same, so leave this out"
+        )
+    parts = {name: getattr(fold, name).having(names, how="all") for name in ("train", "val")}
+    for name, part in parts.items():
+        if not len(part) and len(getattr(fold, name)):
+            raise DataError(
+                f"{fold.cohort}: expected samples with all of {list(names)} in the {name} part, "
+                "got none; choose modalities that more samples have"
+            )
+    return replace(fold, **parts)
+
+
 def scarce_in_training(fold: Fold, name: str, share: float, seed: int) -> Fold:
     """Withhold a modality from all but a share of the training samples that have it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ from mmlego.errors import SettingsError
 from mmlego.experiments import amc, amc_missing, amc_story
 from mmlego.experiments.amc import ARMS, CHANGES, INVERSE, LITERAL, PUBLISHED_ARMS
 from mmlego.experiments.amc_published import published_amc, published_entropies
+from mmlego.experiments.inputs import separate_names
 from mmlego.experiments.settings import AMCSettings
 from mmlego.experiments.store import FitStore
+from mmlego.experiments.withholding import keep_only
 
 SIZES = {"tokens": 4, "width": 8, "heads": 2, "experts": 2, "top_k": 1}
 
@@ -103,6 +107,25 @@ def test_missing_modalities(classes, settings, store):
     assert len(wide) == len(tested)
     assert runs[0].model.options.missing_mode == "isolate"
     assert "lowest without" in amc_missing.missing_sentences(table)
+
+
+def test_training_on_complete_samples(classes, settings, store):
+    names = separate_names(classes)
+    some = torch.arange(len(classes.train)) % 2 > 0
+    thin = replace(classes, train=keep_only(classes.train, {names[0]: some}))
+    every, complete = (
+        train(thin, name, settings, store) for name in (LITERAL, "complete, literal")
+    )
+    assert complete.outcome.n_train == int(thin.train.has(names, how="all").sum())
+    assert complete.outcome.n_train < every.outcome.n_train
+    assert np.array_equal(complete.outcome.ids, every.outcome.ids)
+    table = amc_missing.missing_table([every, complete], "auc")
+    lacking = table[table["tested"] == f"without {names[0]}"].groupby("rule")["lacking"].first()
+    assert lacking[every.arm.title] > 0 == lacking[complete.arm.title]
+    said = amc_missing.missing_sentences(table)
+    assert f"{complete.arm.title}: no training sample was" in said
+    column = amc_missing.missing_summary(table).set_index("tested")["lacking it in training"]
+    assert column[f"without {names[0]}"] == str(int(lacking[every.arm.title]))
 
 
 def test_withheld_tokens_are_replaced_when_imputing(classes, settings, store):

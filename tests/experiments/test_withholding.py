@@ -8,6 +8,7 @@ import torch
 
 from mmlego.errors import DataError, ModalityError
 from mmlego.experiments.withholding import (
+    complete_training,
     divide_patients,
     doubled,
     keep_only,
@@ -84,6 +85,28 @@ def test_a_rate_is_the_share_that_is_withheld_of_those_who_keep_something(fold):
     ]
     # 0.3 of three independent flags, less the 0.3 ** 3 of samples that get one back.
     assert np.mean(shares) == pytest.approx(0.3 - 0.3**3 / 3, abs=0.015)
+
+
+def test_complete_training_leaves_the_test_part_alone(fold):
+    thin = replace(
+        fold, train=keep_only(fold.train, {"rna": torch.arange(len(fold.train)) % 3 > 0})
+    )
+    found = complete_training(thin, ("clin", "rna"))
+    kept = thin.train.has(("clin", "rna"), how="all")
+    assert 0 < len(found.train) == int(kept.sum()) < len(thin.train)
+    assert set(found.train.ids) == set(np.asarray(thin.train.ids)[kept.numpy()])
+    assert bool(_present(found.train, ("clin", "rna")).all())
+    assert bool(_present(found.val, ("clin", "rna")).all())
+    assert found.test is fold.test
+
+
+def test_complete_training_refuses_what_changes_nothing_or_leaves_nobody(fold):
+    with pytest.raises(DataError, match="complete ones only.*leave this out"):
+        complete_training(replace(fold, train=fold.train.having(NAMES, how="all")), NAMES)
+    nobody = replace(fold, val=only(fold.val, NAMES, "clin"))
+    thin = replace(nobody, train=only(fold.train.subset([0, 1, 2]), NAMES, "clin"))
+    with pytest.raises(DataError, match="in the train part, got none"):
+        complete_training(thin, NAMES)
 
 
 def test_a_scarce_modality_is_withheld_from_training_alone(fold):
