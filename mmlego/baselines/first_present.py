@@ -10,6 +10,24 @@ from torch import Tensor, nn
 from mmlego.errors import ModalityError
 
 
+class OnItsOwn(nn.Module):
+    """A model of several modalities that was built for one, as a model of that one.
+
+    Args:
+        name: The modality.
+        model: Maps ``{name: x}`` (and optional token masks by name) to logits ``(b, k)``.
+    """
+
+    def __init__(self, name: str, model: nn.Module) -> None:
+        """Keep the model."""
+        super().__init__()
+        self.name, self.model = name, model
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return logits ``(b, k)`` of values ``(b, ...)`` and an optional mask ``(b, n)``."""
+        return self.model({self.name: x}, masks=None if mask is None else {self.name: mask})
+
+
 class FirstPresent(nn.Module):
     """Predict every sample by the first of several unimodal models whose modality the sample has.
 

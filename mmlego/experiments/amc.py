@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import nn
 
+from mmlego.baselines.first_present import OnItsOwn
 from mmlego.data.fold import Fold
 from mmlego.experiments.arms import Arm, Trained, check_arms, suits
 from mmlego.experiments.benchmark import Bench, benches, methods_for
 from mmlego.experiments.inputs import INPUT_TITLES, SEPARATE, separate_names
+from mmlego.experiments.merging import first_present_outcome
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome, tell
 from mmlego.experiments.provenance import code_digest
@@ -26,6 +28,7 @@ from mmlego.experiments.withholding import complete_training
 
 AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
+BEST_ALONE = "best modality by validation"
 RULES = {LITERAL: "literal", INVERSE: "inverse"}
 # The models that share AMC's tokens; they differ in how these are fused.
 TOKEN_MODELS = (
@@ -117,16 +120,26 @@ ARMS: dict[str, Arm] = {
         Arm("no_fusion", "no re-balancing", AMC, {"k_rule": "none"}),
         Arm("strict", "token fusion as published", AMC, {"token_score": "strict_fusion"}),
         *(
-            Arm(name, f"{title}, literal", AMC, options, fit)
+            Arm(
+                name if rule == LITERAL else f"{name}, {rule}",
+                f"{title}, {rule}",
+                AMC,
+                {"k_rule": rule, **options},
+                fit,
+            )
             for name, (title, options, fit) in _NOT_PRINTED.items()
+            for rule in RULES
         ),
-        Arm(
-            "unweighted",
-            "AMC, literal, classes unweighted",
-            AMC,
-            {},
-            {"class_weights": "none"},
-            "classification",
+        *(
+            Arm(
+                "unweighted" if rule == LITERAL else f"unweighted, {rule}",
+                f"AMC, {rule}, classes unweighted",
+                AMC,
+                {"k_rule": rule},
+                {"class_weights": "none"},
+                "classification",
+            )
+            for rule in RULES
         ),
         Arm("cox", "AMC, literal, Cox loss", AMC, {}, {"survival_loss": "cox"}, "survival"),
         Arm(
@@ -151,6 +164,7 @@ PUBLISHED_ARMS = (
     "no_fusion",
     "strict",
     "unweighted",
+    "unweighted, inverse",
     *(
         f"{change}, {rule}"
         for change in ("std", "max", "softmax", "learned", "no_contrastive", "dense", "after_every")
@@ -178,6 +192,28 @@ def alone(name: str) -> Arm:
     return Arm(f"only {name}", f"AMC on {name} alone", AMC)
 
 
+def best_alone(
+    runs: Sequence[Trained], log: Callable[[str], None] | None = None
+) -> Iterator[Outcome]:
+    """The network of a single modality with the lowest validation loss, fold by fold.
+
+    Who lacks its modality is predicted by the next one, so that everybody is tested whom AMC on all
+    modalities is tested on: what a user would have without any fusion.
+    """
+    for fold in {run.fold.repeat: run.fold for run in runs}.values():
+        own = [run for run in runs if run.fold.repeat == fold.repeat]
+        outcome = first_present_outcome(
+            fold,
+            {run.names[0]: OnItsOwn(run.names[0], run.model) for run in own},
+            {run.names[0]: run.outcome for run in own},
+            variant=BEST_ALONE,
+            method=AMC,
+            device="cpu",
+        )
+        tell(log, outcome)
+        yield outcome
+
+
 def is_alone(variant: str) -> bool:
     """Whether a variant is AMC on one modality."""
     return variant.startswith("only ")
@@ -185,6 +221,8 @@ def is_alone(variant: str) -> bool:
 
 def title_of(variant: str) -> str:
     """What readers call an arm, by the variant of its outcome."""
+    if variant == BEST_ALONE:
+        return "AMC, best modality alone"
     return alone(variant[5:]).title if is_alone(variant) else ARMS[variant].title
 
 

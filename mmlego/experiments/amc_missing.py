@@ -19,6 +19,9 @@ from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
 
 COMPLETE, EVERYBODY = "complete samples only", "all, as they are"
+COLUMNS = ["repeat", "rule", "tested", "mode", "n", "value", "lacking"]
+_STANDS_IN = {EVERYBODY: "incomplete (as some are among all that are tested)"}
+_NOTHING = "Nothing to withhold: neither rule ran on two modalities or more."
 
 
 def missing_table(
@@ -37,13 +40,14 @@ def missing_table(
     Returns:
         repeat, rule (title of the arm), tested ("complete samples only", "all, as they are",
         "without <modality>"), mode ("isolate" or "impute"), n, value, and lacking: how many
-        training samples of that arm lack that modality (None in the first two). Where none does,
-        nothing was learned that could stand in for it, and ``isolate`` puts random tokens there.
+        training samples of that arm lack that modality, or any where all are tested as they are
+        (None where no test sample does). Where none does, nothing was learned that could stand in
+        for it, and ``isolate`` puts random tokens there. No row for a model of one modality.
 
     Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
     """
     rows = []
-    for trained in runs:
+    for trained in (run for run in runs if len(run.names) > 1):
         objective = objective_for(trained.fold, survival_loss=survival_loss)
         for mode in MISSING_MODES:
             model = with_mode(trained.model, mode)
@@ -53,7 +57,7 @@ def missing_table(
                 row = {"repeat": trained.fold.repeat, "rule": trained.arm.title}
                 row |= {"tested": tested, "mode": mode, "n": len(part), "value": score}
                 rows.append(row | {"lacking": _lacking(trained, tested)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def with_mode(model: nn.Module, mode: str) -> nn.Module:
@@ -75,14 +79,18 @@ def parts_of(trained: Trained) -> Iterator[tuple[str, Samples]]:
 
 
 def _lacking(trained: Trained, tested: str) -> int | None:
-    """How many training samples lack the modality that is withheld."""
+    """How many training samples lack what is withheld, or anything where tested ones do."""
+    train, names = trained.fold.train, trained.names
+    if tested == EVERYBODY and not bool(trained.test.has(names, how="all").all()):
+        return int((train.has(names) & ~train.has(names, how="all")).sum())
     name = tested.removeprefix("without ")
-    present = trained.fold.train.present
-    return int((~present[name]).sum()) if name in present else None
+    return int((~train.present[name]).sum()) if name in names else None
 
 
 def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over the repeats, tests in rows and rules by mode in columns, for reading."""
+    if table.empty:
+        return pd.DataFrame({"tested": [_NOTHING]})
     wide = table.pivot_table(
         index="tested", columns=["rule", "mode"], values="value", aggfunc="mean", sort=False
     )
@@ -94,12 +102,14 @@ def missing_summary(table: pd.DataFrame) -> pd.DataFrame:
     most = table.groupby(["tested", "repeat"], sort=False)["lacking"].max()
     lacking = most.groupby("tested", sort=False).mean()
     words = {name: "" if np.isnan(count) else f"{count:.0f}" for name, count in lacking.items()}
-    found.insert(2, "lacking it in training", found["tested"].map(words))
+    found.insert(2, "lacking in training", found["tested"].map(words))
     return found
 
 
 def missing_sentences(table: pd.DataFrame) -> str:
     """Which modality is missed most, and whether replacing absent tokens helps, in words."""
+    if table.empty:
+        return _NOTHING
     means = table.groupby(["rule", "tested", "mode"], sort=False)["value"].mean().unstack("mode")
     lines = []
     for rule, part in means.groupby(level="rule", sort=False):
@@ -120,7 +130,8 @@ def _never_trained(table: pd.DataFrame) -> list[str]:
     """Which stand-ins of which models no training sample needed."""
     never: dict[tuple[str, ...], list[str]] = {}
     for rule, part in table[table["lacking"] == 0].groupby("rule", sort=False):
-        never.setdefault(tuple(part["tested"].unique()), []).append(str(rule))
+        tests = (_STANDS_IN.get(test, test) for test in part["tested"].unique())
+        never.setdefault(tuple(tests), []).append(str(rule))
     return [
         f"* {'; '.join(rules)}: no training sample was {' or '.join(tests)}, so what stands in "
         "there was never trained, and these rows say how the model takes noise, not how it would "

@@ -10,25 +10,22 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.experiments import pairing
-from mmlego.experiments.amc import CHANGES, INVERSE, LITERAL, RULES, title_of
+from mmlego.experiments.amc import BEST_ALONE, CHANGES, INVERSE, LITERAL, RULES, title_of
 from mmlego.experiments.amc_studies import (
     ALONE,
-    BEST_ALONE,
     WHOLE,
     Study,
     alone_table,
+    latest,
     rule_table,
     summaries,
 )
-from mmlego.experiments.evidence import GENERATED, MANUAL
-from mmlego.experiments.record import read_records
 from mmlego.figures import style
 from mmlego.learning.ranks import SignedRanks, signed_ranks
 from mmlego.learning.statistics import holm
 
 # With five data sets even differences that all point one way give p = .06.
 _FEWEST_TASKS = 6
-_METRICS = "C-index, AUC or macro AUC"
 
 
 def scope(studies: list[Study]) -> str:
@@ -45,7 +42,18 @@ def scope(studies: list[Study]) -> str:
             f"{capped}; {values['tokens']} tokens of width {values['width']}, at most "
             f"{pairing.counted(values['epochs'], 'epoch')}"
         )
+    lines.append(
+        "\nNo hyper-parameter was searched: all networks, rivals too, train with AMC's learning "
+        "rate, epochs and warm-up, and without L1."
+    )
     return "\n".join(lines)
+
+
+def metrics_of(studies: list[Study]) -> str:
+    """The main metrics of the data sets, for an axis."""
+    short = {"c_index": "C-index", "auc": "AUC", "macro_auc": "macro AUC"}
+    found = dict.fromkeys(study.facts["metric"] for study in studies)
+    return " or ".join(short.get(name, style.title(name)) for name in sorted(found))
 
 
 def modalities_figure(studies: list[Study]) -> Figure | None:
@@ -54,7 +62,8 @@ def modalities_figure(studies: list[Study]) -> Figure | None:
     if table.empty:
         return None
     chance = {s.name: style.chance(s.facts["metric"]) for s in studies}
-    return figures.modality_panels(table.assign(chance=table["task"].map(chance)), xlabel=_METRICS)
+    table = table.assign(chance=table["task"].map(chance))
+    return figures.modality_panels(table, xlabel=metrics_of(studies))
 
 
 def modalities_text(studies: list[Study]) -> str:
@@ -64,40 +73,44 @@ def modalities_text(studies: list[Study]) -> str:
     for study in studies:
         part = table[table["task"] == study.name]
         alone = part[part["group"] == ALONE].set_index("variant")["mean"].sort_values()
-        whole = part[part["label"].isin([title_of(rule) for rule in RULES])].set_index("variant")
-        if alone.empty or whole.empty:
+        if alone.empty:
             continue
-        above = [rule for rule in whole.index if whole.loc[rule, "mean"] > alone.iloc[-1]]
-        lines.append(
-            f"* `{study.name}`: best alone is {alone.index[-1].removeprefix('only ')} "
-            f"({alone.iloc[-1]:.3f}); all modalities are above it under "
-            f"{' and '.join(above) if above else 'neither rule'}."
-        )
-    return "\n".join(lines) + (
-        "\n\nThe best modality is picked here by its test score, which favors it; "
-        f"'{BEST_ALONE}' in the table above is picked by validation."
-        if lines
-        else "No modality was trained alone."
+        line = f"* `{study.name}`: best alone is {alone.index[-1].removeprefix('only ')} "
+        lines.append(f"{line}({alone.iloc[-1]:.3f} on those who have it){_against_chosen(part)}.")
+    return "\n".join(lines) or "No modality was trained alone."
+
+
+def _against_chosen(part: pd.DataFrame) -> str:
+    """Under which rules all modalities are above the one that validation chooses."""
+    means = part[part["group"] == WHOLE].set_index("variant")["mean"]
+    rules = [rule for rule in RULES if rule in means.index]
+    if BEST_ALONE not in means.index or not rules:
+        return ""
+    above = [rule for rule in rules if means[rule] > means[BEST_ALONE]]
+    return (
+        f"; chosen by validation and tested on everybody {means[BEST_ALONE]:.3f}, which all "
+        f"modalities exceed under {' and '.join(above) if above else 'neither rule'}"
     )
 
 
 def rule_figure(studies: list[Study]) -> Figure | None:
     """Both rules side by side on every data set; None where no data set has both."""
     table = rule_table(studies)
-    return None if table.empty else figures.rule_pairs(table, _METRICS)
+    return None if table.empty else figures.rule_pairs(table, metrics_of(studies))
 
 
 def across(studies: list[Study], first: str, second: str) -> SignedRanks | None:
-    """Compare two labels over the data sets that have both; None where there is none, or only ties.
+    """Compare two labels over the data sets in which they share a repeat; None where there is none.
 
     The mean difference on shared repeats is one value per data set.
     """
     found = []
     for study in studies:
         rows = study.rows[study.rows["group"] == WHOLE]
-        if {first, second} <= set(rows["label"]):
+        shared = [set(rows.loc[rows["label"] == label, "repeat"]) for label in (first, second)]
+        if set.intersection(*shared):
             found.append(pairing.compare(rows, first, second).mean)
-    return signed_ranks(found) if np.any(found) else None
+    return signed_ranks(found) if found else None
 
 
 def rivals_table(studies: list[Study]) -> pd.DataFrame:
@@ -121,8 +134,7 @@ def rivals_table(studies: list[Study]) -> pd.DataFrame:
         row: dict[str, object] = {"rival": name}
         for rule in rules:
             test = found[rule, name]
-            row["data sets"] = test.n if test else 0
-            row[f"{rule}, higher on"] = test.higher if test else ""
+            row[f"{rule}, higher on"] = f"{test.higher} of {test.n}" if test else ""
             row[f"{rule}, mean difference"] = f"{test.mean:+.3f}" if test else ""
             p = corrected.get((rule, name))
             row[f"{rule}, p (Holm)"] = "" if p is None else f"{p:.2g}"
@@ -132,60 +144,60 @@ def rivals_table(studies: list[Study]) -> pd.DataFrame:
 
 def rules_text(studies: list[Study], results: Path) -> str:
     """Which reading of the rule the evidence of all runs supports."""
-    inverse, literal = title_of(INVERSE), title_of(LITERAL)
-    test = across(studies, inverse, literal)
+    test = across(studies, title_of(INVERSE), title_of(LITERAL))
     if test is None:
         return "No data set has both rules."
     text = (
-        f"Inverse minus literal is {test.mean:+.3f} on average over "
-        f"{pairing.counted(test.n, 'data set')} (median {test.median:+.3f}); inverse is higher on "
-        f"{test.higher}. "
+        f"Inverse minus literal, in the main metric of each data set, is {test.mean:+.3f} on "
+        f"average over {pairing.counted(test.n, 'data set')} (median {test.median:+.3f}); inverse "
+        f"is higher on {test.higher}. "
     )
     if test.n < _FEWEST_TASKS:
         text += "So few data sets cannot tell. "
-    elif test.p_value < pairing.ALPHA:
-        text += f"The signed-rank test tells the two apart (p = {test.p_value:.2g}). "
     else:
-        text += f"The signed-rank test cannot tell the two apart (p = {test.p_value:.2g}). "
-    gaps = ablation_gaps(results)
-    for name, part in gaps.groupby("task"):
+        word = "tells" if _decided(test) else "cannot tell"
+        text += f"The signed-rank test {word} the two apart (p = {test.p_value:.2g}). "
+    for (name, metric), part in ablation_gaps(results).groupby(["task", "metric"]):
         text += (
             f"In the ablations on `{name}`, which share splits and seeds and so are no independent "
-            f"sample, inverse minus literal is {part['gap'].mean():+.3f} on average over "
-            f"{pairing.counted(len(part), 'configuration')}, and positive in "
+            f"sample, inverse minus literal is {part['gap'].mean():+.3f} in {style.title(metric)} "
+            f"on average over {pairing.counted(len(part), 'configuration')}, and positive in "
             f"{int((part['gap'] > 0).sum())}. "
         )
     return text + _verdict(test)
 
 
+def _decided(test: SignedRanks) -> bool:
+    return test.n >= _FEWEST_TASKS and test.p_value < pairing.ALPHA
+
+
 def _verdict(test: SignedRanks) -> str:
-    if test.n >= _FEWEST_TASKS and test.p_value < pairing.ALPHA:
-        return f"**The evidence supports the {INVERSE if test.mean > 0 else LITERAL} rule.**"
+    if _decided(test):
+        # The test speaks of ranks; a single large difference can turn the sign of the mean.
+        return f"**The evidence supports the {INVERSE if test.rank_sum > 0 else LITERAL} rule.**"
     return "**The evidence supports neither reading above the other.**"
 
 
 def ablation_gaps(results: Path) -> pd.DataFrame:
     """Inverse minus literal for every configuration of the notebook `amc_ablations` that has both.
 
+    Equal importance is left out, since both rules are the same then.
+
     Returns:
-        task, configuration (empty for AMC as it is), gap in macro F1 or the concordance index.
+        task, metric, configuration (empty for AMC as it is), gap.
     """
     rows = []
-    for record in read_records(results):
-        if record["notebook"] != "amc_ablations" or record["parameters"]["grid"] == MANUAL:
-            continue
-        if record["data"]["name"] in GENERATED:
-            continue
+    for record in latest(results, "amc_ablations"):
         metric = "c_index" if record["data"]["task"] == "survival" else "macro_f1"
         means: dict[str, list[float]] = {}
         for outcome in record["outcomes"]:
             means.setdefault(outcome["variant"], []).append(outcome["metrics"].get(metric, np.nan))
-        for name in ("", *CHANGES):
+        for name in ("", *(change for change in CHANGES if change != "equal")):
             pair = [f"{name}, {rule}" if name else rule for rule in (INVERSE, LITERAL)]
             if set(pair) <= set(means):
                 gap = float(np.mean(means[pair[0]]) - np.mean(means[pair[1]]))
-                rows.append({"task": record["data"]["name"], "configuration": name, "gap": gap})
-    return pd.DataFrame(rows, columns=["task", "configuration", "gap"])
+                rows.append([record["data"]["name"], metric, name, gap])
+    return pd.DataFrame(rows, columns=["task", "metric", "configuration", "gap"]).dropna()
 
 
 def conclusion(studies: list[Study]) -> str:

@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.experiments import pairing, story, views
-from mmlego.experiments.amc import AMC, ARMS, CHANGES, INVERSE, LITERAL, RULES, is_alone, title_of
+from mmlego.experiments.amc import (
+    AMC,
+    ARMS,
+    BEST_ALONE,
+    CHANGES,
+    INVERSE,
+    LITERAL,
+    RULES,
+    is_alone,
+    title_of,
+)
 from mmlego.experiments.amc_published import published_amc
 from mmlego.experiments.dynamics_story import spread
 from mmlego.experiments.methods import METHODS
@@ -37,7 +47,7 @@ def name_of(outcome: Outcome) -> str:
 
 def label_of(method: str, variant: str) -> str:
     """What readers call a method in one of its variants."""
-    if method == AMC and (variant in ARMS or is_alone(variant)):
+    if method == AMC and (variant in ARMS or is_alone(variant) or variant == BEST_ALONE):
         return title_of(variant)
     best = variant.startswith("best by validation")
     return BEST_TITLE if best else METHODS[method].title
@@ -134,23 +144,38 @@ def _printed(row: pd.Series) -> str:
 
 
 def comparisons(session: Session) -> list[pairing.Paired]:
-    """Inverse minus literal, and literal, the default, minus everything else."""
-    table = values(session, [o for o in session.outcomes if not is_alone(o.variant)])
-    literal, inverse = title_of(LITERAL), title_of(INVERSE)
-    labels = list(dict.fromkeys(table["label"]))
+    """Inverse minus literal, each rule minus its other configurations, and literal minus the rest.
+
+    Literal is the default; a configuration is compared with what it changes, so that two changes
+    are never mixed.
+    """
+    shown = [o for o in session.outcomes if not is_alone(o.variant)]
+    table = values(session, shown)
+    titles = {rule: title_of(rule) for rule in RULES if title_of(rule) in set(table["label"])}
     pairs = []
-    if {literal, inverse} <= set(labels):
-        pairs.append(pairing.compare(table, inverse, literal))
-    if literal in labels:
-        others = [label for label in labels if label not in (literal, inverse)]
-        pairs += [pairing.compare(table, literal, other) for other in others]
+    if len(titles) == len(RULES):
+        pairs.append(pairing.compare(table, titles[INVERSE], titles[LITERAL]))
+    for label, outcome in {name_of(o): o for o in shown}.items():
+        base = titles.get(INVERSE if _is_inverse(outcome) else LITERAL)
+        if base and label not in titles.values():
+            pairs.append(pairing.compare(table, base, label))
     return pairs
+
+
+def _is_inverse(outcome: Outcome) -> bool:
+    """Whether an outcome is AMC under the inverse rule."""
+    return is_amc(outcome) and ARMS[outcome.variant].options.get("k_rule") == INVERSE
 
 
 def conclusion(session: Session) -> str:
     """What the page says, computed from the run."""
     metric = style.title(views.main_metric(session.cohort))
-    whole = [o for o in session.outcomes if not (is_amc(o) and is_alone(o.variant))]
+    # What differs in the samples of the training part only is no further way of combining.
+    whole = [
+        o
+        for o in session.outcomes
+        if not (is_amc(o) and (is_alone(o.variant) or ARMS[o.variant].complete))
+    ]
     ranked = pairing.means(values(session, whole))
     places = list(ranked.index)
     lines = [

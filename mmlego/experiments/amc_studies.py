@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mmlego.errors import RunError
-from mmlego.experiments.amc import AMC, RULES, is_alone, title_of
+from mmlego.experiments.amc import AMC, BEST_ALONE, RULES, is_alone, title_of
 from mmlego.experiments.amc_published import published_amc
 from mmlego.experiments.amc_story import label_of
 from mmlego.experiments.evidence import GENERATED, MANUAL
@@ -20,8 +20,16 @@ from mmlego.figures.spread import interval
 
 # Groups of rows; the first is the word that the pages of the main table use.
 WHOLE, ALONE = "multimodal", "one modality"
-BEST_ALONE = "AMC, best modality alone"
+SMOKE = "smoke"  # the grid of tests, whose models are toys
 _KEYS = ["label", "method", "variant", "group"]
+_VALUES = ["modalities", "repeat", "value", "n_train", "n_test"]
+_TAKEN = ("method", "variant", "modalities", "repeat", "n_train", "n_test")
+# Differences are tested over cohorts, which must not share patients.
+_SAME_PATIENTS = {
+    "physionet2012-survival6": "physionet2012-mortality",
+    "mimic4-demo": "mimic4",
+    "citeseq-hspc": "citeseq",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Study:
         facts: What the run recorded about the data.
         parameters: Parameters of the run.
         rows: label, method, variant, group, modalities, repeat, value (of the main metric),
-            n_train, n_test and loss (validation loss of the kept weights), one row per fit.
+            n_train and n_test, one row per model and repeat; at least one.
     """
 
     name: str
@@ -56,31 +64,42 @@ def load_studies(results: Path) -> list[Study]:
     """The patient-level run of every real cohort, of each the one with the most repeats.
 
     Raises:
-        RunError: If the notebook `amc` has not run in any grid.
+        RunError: If the notebook `amc` has not run in any grid, or no run has a value.
     """
-    chosen: dict[str, dict[str, Any]] = {}
-    for record in read_records(results):
-        values, name = record["parameters"], record["data"].get("name")
-        if record["notebook"] != "amc" or values["grid"] == MANUAL or name in GENERATED:
-            continue
-        if values["split_unit"] != "patient":
-            continue
-        best = chosen.get(name)
-        if best is None or _weight(record) > _weight(best):
-            chosen[name] = record
-    if not chosen:
+    studies = [
+        Study(record["data"]["name"], record["data"], record["parameters"], rows)
+        for record in latest(results, "amc")
+        if not (rows := _rows(record)).empty
+    ]
+    if not studies:
         raise RunError(
             "AMC over its data sets: expected a run of 'amc', found none; make one with: mmlego "
             "run --grid experiments/amc.yaml"
         )
-    return [
-        Study(name, record["data"], record["parameters"], _rows(record))
-        for name, record in sorted(chosen.items())
-    ]
+    return studies
 
 
-def _weight(record: dict[str, Any]) -> tuple[int, int, str]:
-    return record["parameters"]["repeats"], len(record["outcomes"]), record["finished"]
+def latest(results: Path, notebook: str) -> list[dict[str, Any]]:
+    """Of every real cohort the patient-level record of a notebook that counts, by name.
+
+    That with the most repeats, of these the latest. Cohorts that share patients count once.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    for record in read_records(results):
+        values, name = record["parameters"], record["data"].get("name")
+        if record["notebook"] != notebook or name in GENERATED:
+            continue
+        if values["grid"] in (MANUAL, SMOKE) or values["split_unit"] != "patient":
+            continue
+        patients = _SAME_PATIENTS.get(name, name)
+        best = chosen.get(patients)
+        if best is None or _weight(record) > _weight(best):
+            chosen[patients] = record
+    return sorted(chosen.values(), key=lambda record: record["data"]["name"])
+
+
+def _weight(record: dict[str, Any]) -> tuple[int, str]:
+    return record["parameters"]["repeats"], record["finished"]
 
 
 def _rows(record: dict[str, Any]) -> pd.DataFrame:
@@ -90,7 +109,7 @@ def _rows(record: dict[str, Any]) -> pd.DataFrame:
     for outcome in record["outcomes"]:
         method, variant = outcome["method"], outcome["variant"]
         alone = method == AMC and is_alone(variant)
-        if method == AMC and not alone and variant not in RULES:
+        if method == AMC and not alone and variant not in (*RULES, BEST_ALONE):
             continue
         label = label_of(method, variant)
         rows.append(
@@ -98,22 +117,10 @@ def _rows(record: dict[str, Any]) -> pd.DataFrame:
                 "label": label if alone else ALIAS.get(label, label),
                 "group": ALONE if alone else WHOLE,
                 "value": outcome["metrics"].get(metric, np.nan),
-                "loss": outcome["facts"].get("best_val_loss", np.nan),
             }
-            | {
-                name: outcome[name]
-                for name in ("method", "variant", "modalities", "repeat", "n_train", "n_test")
-            }
+            | {name: outcome[name] for name in _TAKEN}
         )
-    table = pd.DataFrame(rows).dropna(subset=["value"])
-    return pd.concat([table, _best_alone(table)], ignore_index=True)
-
-
-def _best_alone(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each repeat the modality whose network has the lowest validation loss."""
-    alone = table[table["group"] == ALONE].dropna(subset=["loss"])
-    best = alone.loc[alone.groupby("repeat")["loss"].idxmin()]
-    return best.assign(label=BEST_ALONE, variant="best by validation", group=WHOLE)
+    return pd.DataFrame(rows, columns=[*_KEYS, *_VALUES]).dropna(subset=["value"])
 
 
 def summaries(studies: list[Study]) -> pd.DataFrame:
@@ -151,14 +158,14 @@ def alone_table(studies: list[Study]) -> pd.DataFrame:
     """
     rows = []
     for study in studies:
-        amc = study.rows[(study.rows["method"] == AMC) & (study.rows["label"] != BEST_ALONE)]
+        amc = study.rows[(study.rows["method"] == AMC) & (study.rows["variant"] != BEST_ALONE)]
         for (variant, group), part in amc.groupby(["variant", "group"], sort=False):
             shown = interval(part["value"], test_train_ratio=study.ratio)
             whole = group == WHOLE
             label = f"all, {variant}" if whole else variant.removeprefix("only ")
             row = {"task": study.name, "label": label, "mean": shown.mean}
             rows.append(row | {"low": shown.lower, "high": shown.upper, "whole": whole})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["task", "label", "mean", "low", "high", "whole"])
     return table.sort_values(["task", "whole"], kind="stable", ignore_index=True)
 
 

@@ -25,6 +25,7 @@ from mmlego.experiments.dynamics_published import published_dynamics
 from mmlego.experiments.methods import METHODS
 from mmlego.experiments.outcome import Outcome
 from mmlego.experiments.session import Session
+from mmlego.experiments.standings import BEST_TITLE
 from mmlego.figures import style
 
 GATED = (BOTH, FEATURE)
@@ -54,7 +55,7 @@ def name_of(outcome: Outcome) -> str:
     if outcome.variant in ARMS:
         return title_of(outcome.variant)
     best = outcome.variant.startswith("best by validation")
-    return "Best single block" if best else METHODS[outcome.method].title
+    return BEST_TITLE if best else METHODS[outcome.method].title
 
 
 def title_of(arm: str) -> str:

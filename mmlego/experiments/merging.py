@@ -127,21 +127,23 @@ def first_present_outcome(
     outcomes: Mapping[str, Outcome],
     *,
     variant: str,
+    method: str = "lego_block",
     device: str = "auto",
 ) -> Outcome:
-    """Everyone who has a modality, predicted by the best block that they have the data for.
+    """Everyone who has a modality, predicted by the best model that they have the data for.
 
     Args:
         fold: Data.
-        models: Blocks by modality.
+        models: Models by modality.
         outcomes: Their outcomes, whose validation loss says which is best.
         variant: Name of the row.
+        method: What the models are.
         device: Where to predict.
     """
     ranked = sorted(outcomes, key=lambda name: outcomes[name].facts["best_val_loss"])
     model = FirstPresent({name: models[name] for name in ranked})
     facts = {"first": best_by_validation(outcomes)}
-    return score(fold, model, ranked, "lego_block", variant, device=device, facts=facts)
+    return score(fold, model, ranked, method, variant, device=device, facts=facts)
 
 
 def best_by_validation(outcomes: Mapping[str, Outcome]) -> str:

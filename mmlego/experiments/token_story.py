@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,16 @@ from mmlego.experiments.token_evidence import digitised, importance_against
 from mmlego.experiments.tokens import Told
 from mmlego.experiments.training import fit_settings, objective_of
 
-DENSE = "dense, literal"
+
+def dense(rule: str) -> str:
+    """The arm of a rule with a dense layer in the place of experts; not every rule has one."""
+    return f"dense, {rule}"
 
 
 def arms_of(session: Session) -> list[Arm]:
-    """The rules that the settings name, and a dense model to hold experts against."""
-    wanted = [*session.settings.rules, DENSE]
+    """The rules that the settings name, and dense models to hold experts against."""
+    rules = session.settings.rules
+    wanted = [*rules, *(dense(rule) for rule in rules if dense(rule) in amc.ARMS)]
     return amc.arms_for(session.folds, wanted, wanted)
 
 
@@ -44,11 +49,12 @@ def table(told: Sequence[Told], what: str, titles: dict[str, str]) -> pd.DataFra
 
     Args:
         told: What was done.
-        what: ``counts``, ``pairs`` or ``scores``.
+        what: ``counts``, ``shares`` (counts of complete samples), ``pairs`` or ``scores``.
         titles: What to call modalities.
     """
     make = {
         "counts": tokens.count_table,
+        "shares": partial(tokens.count_table, complete=True),
         "pairs": tokens.pair_table,
         "scores": tokens.score_table,
     }[what]
@@ -70,9 +76,11 @@ def exchange_figure(told: Sequence[Told], titles: dict[str, str]) -> Figure:
 
 
 def importance_figure(told: Sequence[Told], titles: dict[str, str]) -> Figure:
-    """How importance and token scores are spread."""
+    """How importance, of samples with all modalities, and token scores are spread."""
     return figures.importance_histograms(
-        table(told, "counts", titles), table(told, "scores", titles)
+        table(told, "shares", titles),
+        table(told, "scores", titles),
+        title=told[0].trained.arm.title,
     )
 
 
@@ -80,7 +88,10 @@ def map_figure(told: Told, shown: int, titles: dict[str, str]) -> Figure:
     """Whose token stands where, in random test samples of one repeat."""
     names = told.names
     return figures.replacement_map(
-        tokens.origins(told, shown), names, [titles.get(name, name) for name in names]
+        tokens.origins(told, shown),
+        names,
+        [titles.get(name, name) for name in names],
+        title=told.trained.arm.title,
     )
 
 
@@ -94,18 +105,20 @@ def cases_figure(told: Told, titles: dict[str, str]) -> Figure:
     of = (images or list(told.names))[0]
     word = "risk" if told.trained.fold.task == "survival" else "p(true class)"
     found = tokens.extremes(told, of, titles)
-    return figures.extreme_cases(found, of=titles.get(of, of), risk_word=word)
+    return figures.extreme_cases(
+        found, of=titles.get(of, of), risk_word=word, title=told.trained.arm.title
+    )
 
 
 def importance_sentences(told: Sequence[Told], titles: dict[str, str]) -> str:
-    """How uneven importance is, and what the rule makes of it, in words."""
-    counts = table(told, "counts", titles)
+    """How uneven importance is in samples with all modalities, and what the rule makes of it."""
+    counts = table(told, "shares", titles)
     mean = counts.groupby("modality", sort=False)[["importance", "replaced"]].mean()
     equal = 1 / len(mean)
     far = (counts["importance"] - equal).abs()
     weights = [value for one in told for value in tokens.lambdas(one.trained)]
     lines = [
-        "* Mean importance: "
+        f"* {told[0].trained.arm.title}, mean importance: "
         + ", ".join(f"{name} {row.importance:.3f}" for name, row in mean.iterrows())
         + f"; an equal share is {equal:.3f}. In {np.mean(far < 0.05):.0%} of all cases a modality "
         "is within .05 of it.",
@@ -152,65 +165,88 @@ def entropy_sentences(runs: Sequence[Trained], rules: Sequence[str]) -> str:
 
 
 def against_alone(
-    told: Sequence[Told], alone: Sequence[Trained], metric: str
+    watched: Mapping[str, Sequence[Told]], alone: Sequence[Trained], metric: str
 ) -> tuple[pd.DataFrame, str]:
-    """Importance beside what a modality is worth alone, by modality, and the correlations in words.
+    """Importance beside what a modality is worth alone, and the correlations in words.
 
     Args:
-        told: What the re-balancing model did.
+        watched: What the re-balancing models did, by rule.
         alone: AMC on each modality by itself, on the same folds.
         metric: Score of these.
+
+    Returns:
+        rule, modality, importance (of complete samples), replaced, alone; and sentences.
     """
     scores = pd.DataFrame(
         [(run.names[0], run.outcome.metrics[metric]) for run in alone], columns=["name", "score"]
     )
     worth = scores.groupby("name")["score"].mean()
-    counts = pd.concat([tokens.count_table(one) for one in told], ignore_index=True)
-    mean = counts.groupby("modality")[["importance", "replaced"]].mean()
-    found = mean.join(worth.rename("alone")).reset_index()
-    if len(found) < 3:
-        return found, "With fewer than three modalities there is no correlation to speak of."
-    lines = [
-        f"* {row.first} and {row.second}: rank correlation {row.spearman:+.2f} over {row.n} "
-        "modalities."
-        for row in importance_against(worth.to_dict(), counts).itertuples()
-    ]
-    return found, "\n".join(lines)
+    found, lines = [], []
+    for rule, told in watched.items():
+        counts = pd.concat([tokens.count_table(one, complete=True) for one in told])
+        mean = counts.groupby("modality")[["importance", "replaced"]].mean()
+        found.append(mean.join(worth.rename("alone")).reset_index().assign(rule=rule))
+        if len(mean) > 2:
+            lines += [
+                f"* {amc.title_of(rule)}, {row.first} and {row.second}: rank correlation "
+                f"{row.spearman:+.2f} over {row.n} modalities."
+                for row in importance_against(worth.to_dict(), counts).itertuples()
+            ]
+    table = pd.concat(found, ignore_index=True)
+    table.insert(0, "rule", table.pop("rule"))
+    few = "With fewer than three modalities there is no correlation to speak of."
+    return table, "\n".join(lines) or few
 
 
 def conflicts_of(
     runs: Sequence[Trained], settings: TokenSettings, titles: dict[str, str]
 ) -> pd.DataFrame:
-    """Cosines of gradients, with experts and with the dense layer: repeat, kind, pair, cosine."""
+    """Cosines of gradients, with experts and with a dense layer: rule, repeat, kind, pair, cosine.
+
+    Raises:
+        SettingsError: If no rule of the settings has a dense model beside it.
+    """
     parts = []
-    for kind, arm in (("experts", amc.LITERAL), ("dense", DENSE)):
-        for run in (run for run in runs if run.arm.name == arm):
-            objective = objective_of(run.fold, fit_settings(settings, **run.arm.fit))
-            table = conflict_table(run, objective, settings.batch_size, titles)
-            parts.append(table.assign(kind=kind))
+    for rule in settings.rules:
+        for kind, arm in (("experts", rule), ("dense", dense(rule))):
+            for run in (run for run in runs if run.arm.name == arm and dense(rule) in amc.ARMS):
+                objective = objective_of(run.fold, fit_settings(settings, **run.arm.fit))
+                table = conflict_table(run, objective, settings.batch_size, titles)
+                parts.append(table.assign(kind=kind, rule=rule))
     if not parts:
         raise SettingsError(
-            f"conflicts: expected a run of '{amc.LITERAL}' or '{DENSE}', got none; add the rule "
-            "'literal'"
+            f"conflicts: expected one of the rules {list(amc.RULES)}, got {settings.rules}; add it"
         )
     return pd.concat(parts, ignore_index=True)
 
 
+def conflict_figure(table: pd.DataFrame, rule: str) -> Figure | None:
+    """Cosines of gradients under one rule; None where it has no dense model beside it."""
+    part = table[table["rule"] == rule]
+    if part.empty:
+        return None
+    return figures.conflict_histograms(part, title=amc.title_of(rule))
+
+
 def conflict_sentences(table: pd.DataFrame) -> str:
-    """Median cosines by pair, and whether experts agree more than the dense layer, in words."""
-    wide = table.groupby(["pair", "kind"])["cosine"].median().unstack("kind")
-    if not {"experts", "dense"} <= set(wide.columns):
-        return "Only one kind of feed-forward ran, so there is nothing to compare."
-    lines = [
-        f"* {pair}: median {row.experts:.2f} with experts and {row.dense:.2f} with the dense layer."
-        for pair, row in wide.iterrows()
-    ]
-    higher = int((wide["experts"] > wide["dense"]).sum())
-    lines.append(
-        f"* Experts have the higher median in {higher} of {len(wide)} pairs (published: in two of "
-        "three, on other data)."
-    )
-    return "\n".join(lines)
+    """Median cosines by rule and pair, and whether experts agree more than the dense layer."""
+    lines = []
+    for rule, part in table.groupby("rule", sort=False):
+        wide = part.groupby(["pair", "kind"])["cosine"].median().unstack("kind")
+        if not {"experts", "dense"} <= set(wide.columns):
+            continue
+        lines += [
+            f"* {amc.title_of(rule)}, {pair}: median {row.experts:.2f} with experts and "
+            f"{row.dense:.2f} with the dense layer."
+            for pair, row in wide.iterrows()
+        ]
+        higher = int((wide["experts"] > wide["dense"]).sum())
+        lines.append(
+            f"* {amc.title_of(rule)}: experts have the higher median in {higher} of {len(wide)} "
+            "pairs (published: in two of three, on other data)."
+        )
+    one = "Only one kind of feed-forward ran, so there is nothing to compare."
+    return "\n".join(lines) or one
 
 
 def record(
@@ -222,11 +258,12 @@ def record(
         counts = pd.concat([tokens.count_table(one) for one in runs], ignore_index=True)
         found = counts.groupby("modality")[["importance", "count", "replaced"]].mean()
         means[rule] = found.round(6).to_dict("index")
-    cosines = conflicts.groupby(["kind", "pair"])["cosine"].median().round(6)
+    cosines = conflicts.groupby(["rule", "kind", "pair"])["cosine"].median().round(6)
     return {
         "means": means,
         "median_cosine": [
-            {"kind": kind, "pair": pair, "cosine": value} for (kind, pair), value in cosines.items()
+            {"rule": rule, "kind": kind, "pair": pair, "cosine": value}
+            for (rule, kind, pair), value in cosines.items()
         ],
         "evidence": [
             {key: None if value != value else value for key, value in row.items()}

@@ -63,16 +63,21 @@ def _joined(parts: Sequence[Trace]) -> Trace:
     return Trace(**{name: torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])})
 
 
-def count_table(told: Told) -> pd.DataFrame:
+def count_table(told: Told, *, complete: bool = False) -> pd.DataFrame:
     """Importance, K and really replaced tokens: a row per replacement, sample and modality.
 
     Absent modalities are left out. Columns as ``COUNT_COLUMNS``.
+
+    Args:
+        told: What was done.
+        complete: Only samples with all modalities; the importance of the others is shared by fewer,
+            so that its mean is no longer comparable with an equal share.
     """
     rows = []
     for layer, trace in enumerate(told.traces, start=1):
         replaced = trace.mask.sum(dim=-1)
         for m, name in enumerate(told.names):
-            here = trace.here[:, m].numpy()
+            here = (trace.here.all(dim=1) if complete else trace.here[:, m]).numpy()
             rows.append(
                 pd.DataFrame(
                     {

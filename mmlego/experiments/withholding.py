@@ -87,6 +87,8 @@ def share_withheld(before: Samples, after: Samples, names: Sequence[str]) -> flo
 def complete_training(fold: Fold, names: Sequence[str]) -> Fold:
     """Train and validate on the samples that have every one of some modalities; test on all.
 
+    Scaling and vocabularies stay those of the whole training part, so that inputs are the same.
+
     Args:
         fold: The fold, which stays as it is.
         names: The modalities.

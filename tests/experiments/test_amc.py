@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -124,8 +125,81 @@ def test_training_on_complete_samples(classes, settings, store):
     assert lacking[every.arm.title] > 0 == lacking[complete.arm.title]
     said = amc_missing.missing_sentences(table)
     assert f"{complete.arm.title}: no training sample was" in said
-    column = amc_missing.missing_summary(table).set_index("tested")["lacking it in training"]
+    column = amc_missing.missing_summary(table).set_index("tested")["lacking in training"]
     assert column[f"without {names[0]}"] == str(int(lacking[every.arm.title]))
+
+
+def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings, store):
+    names = separate_names(classes)
+    half = {part: torch.arange(len(s)) % 2 > 0 for part, s in classes.parts().items()}
+    parts = {n: keep_only(s, {names[0]: half[n]}) for n, s in classes.parts().items() if n != "val"}
+    thin = replace(classes, **parts)
+    runs = [train(thin, name, settings, store) for name in (LITERAL, "complete, literal")]
+    table = amc_missing.missing_table(runs, "auc")
+    lacking = table[table["tested"] == amc_missing.EVERYBODY].groupby("rule")["lacking"].first()
+    own = thin.train.having(names)
+    assert lacking[runs[0].arm.title] == int((~own.has(names, how="all")).sum())
+    assert lacking[runs[1].arm.title] == 0
+    said = amc_missing.missing_sentences(table)
+    assert f"{runs[1].arm.title}: no training sample was incomplete" in said
+    assert f"{runs[0].arm.title}: no training sample was incomplete" not in said
+
+
+def test_nothing_to_withhold_is_said(classes, settings, store):
+    one = amc.train_arm(classes, ARMS[LITERAL], separate_names(classes)[:1], settings, store)
+    for runs in ([], [one]):
+        table = amc_missing.missing_table(runs, "auc")
+        assert table.empty
+        assert "Nothing to withhold" in amc_missing.missing_sentences(table)
+        assert "Nothing to withhold" in amc_missing.missing_summary(table)["tested"].item()
+
+
+def test_the_best_modality_alone_is_tested_on_everybody(classes, settings, store):
+    names = separate_names(classes)
+    thin = replace(
+        classes,
+        test=keep_only(classes.test, {names[0]: torch.arange(len(classes.test)) % 2 > 0}),
+    )
+    runs = list(amc.train_alone([thin], settings, store))
+    for run, loss in zip(runs, range(len(runs)), strict=True):
+        run.outcome.facts["best_val_loss"] = loss
+    (found,) = amc.best_alone(runs)
+    first = runs[0]
+    assert (found.method, found.variant) == ("amc", amc.BEST_ALONE)
+    assert found.n_test == len(thin.test) > first.outcome.n_test
+    has = np.isin(found.ids, first.outcome.ids)
+    assert np.allclose(
+        found.prediction["probability"][has], first.outcome.prediction["probability"], atol=1e-6
+    )
+    for run in runs:
+        run.outcome.facts["best_val_loss"] *= -1
+    (turned,) = amc.best_alone(runs)
+    assert turned.facts["first"] == runs[-1].names[0]
+    assert amc_story.name_of(found) == "AMC, best modality alone"
+
+
+def test_a_configuration_is_compared_with_what_it_changes(classes, settings, store):
+    names = (LITERAL, INVERSE, "std, literal", "std, inverse", "no_fusion")
+    outcomes = [train(classes, name, settings, store).outcome for name in names]
+    (rival,) = amc.train_rivals([classes], settings, store)
+    session = SimpleNamespace(outcomes=[*outcomes, rival], cohort=SimpleNamespace())
+    table = pd.DataFrame(
+        {"label": amc_story.name_of(o), "repeat": r, "value": 0.5 + 0.01 * r * i}
+        | {"n_train": 10, "n_test": 5}
+        for i, o in enumerate(session.outcomes)
+        for r in (1, 2)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(amc_story, "values", lambda *_: table)
+        found = {(pair.first, pair.second) for pair in amc_story.comparisons(session)}
+    title = amc.title_of
+    assert found == {
+        (title(INVERSE), title(LITERAL)),
+        (title(LITERAL), title("std, literal")),
+        (title(INVERSE), title("std, inverse")),
+        (title(LITERAL), title("no_fusion")),
+        (title(LITERAL), "Tensor fusion"),
+    }
 
 
 def test_withheld_tokens_are_replaced_when_imputing(classes, settings, store):
@@ -150,6 +224,9 @@ def test_published_numbers():
     assert brca["amc", "literal"] == 0.727
     assert brca["limoe", ""] == 0.736
     assert published_amc("transbig").empty
+    for cohort, name in (("oasis1", "clin"), ("adni", "clinical"), ("adni", "genomic")):
+        known = published_amc(cohort)
+        assert f"only {name}" in set(known["variant"]), cohort
     own, equal = published_entropies()
     assert (own, equal) == (0.1218, 0.1343)
 

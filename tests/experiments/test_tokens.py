@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmlego.errors import DataError
+from mmlego.errors import DataError, SettingsError
 from mmlego.experiments import amc, token_story, tokens
 from mmlego.experiments.amc import ARMS
 from mmlego.experiments.settings import TokenSettings
@@ -17,12 +17,29 @@ SIZES = {"tokens": 6, "width": 8, "heads": 2, "experts": 2, "top_k": 1, "layers"
 
 
 @pytest.fixture
-def trained(folds, tmp_path):
-    fold = folds(task="classification")[0]
-    settings = TokenSettings(cohort="toy", epochs=2, patience=2, device="cpu", **SIZES)
+def settings():
+    return TokenSettings(cohort="toy", epochs=2, patience=2, device="cpu", **SIZES)
+
+
+@pytest.fixture
+def fold(folds):
+    return folds(task="classification")[0]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FitStore(tmp_path / "fits")
+
+
+@pytest.fixture
+def trained(fold, settings, store):
     names = sorted(set(fold.names) - set(fold.joined))
-    store = FitStore(tmp_path / "fits")
     return lambda arm: amc.train_arm(fold, ARMS[arm], names, settings, store)
+
+
+@pytest.fixture
+def alone(fold, settings, store):
+    return list(amc.train_alone([fold], settings, store))
 
 
 def test_counts_and_pairs_add_up(trained):
@@ -99,7 +116,45 @@ def test_words_and_correlations(trained):
             "pair": ["a - b"] * 4,
             "kind": ["experts", "experts", "dense", "dense"],
             "cosine": [0.9, 0.7, 0.1, 0.2],
+            "rule": ["inverse"] * 4,
         }
     )
-    assert "median 0.80 with experts and 0.15" in token_story.conflict_sentences(gradients)
+    assert (
+        "AMC, inverse, a - b: median 0.80 with experts and 0.15"
+        in token_story.conflict_sentences(gradients)
+    )
     assert "in 1 of 1 pairs" in token_story.conflict_sentences(gradients)
+
+
+def test_shares_are_of_complete_samples(trained):
+    told = tokens.watch(trained("literal"))
+    shares = tokens.count_table(told, complete=True)
+    whole = int(told.traces[0].here.all(dim=1).sum())
+    assert 0 < whole < len(told.trained.test)
+    assert (shares.groupby(["layer", "modality"]).size() == whole).all()
+    sums = shares.groupby("modality")["importance"].mean().sum()
+    assert sums == pytest.approx(1.0)
+    assert tokens.count_table(told).groupby("modality")["importance"].mean().sum() > 1.01
+
+
+def test_worth_alone_beside_both_rules(trained, alone):
+    watched = {rule: [tokens.watch(trained(rule))] for rule in ("literal", "inverse")}
+    table, words = token_story.against_alone(watched, alone, "macro_f1")
+    assert table.columns[0] == "rule"
+    assert table.groupby("rule")["modality"].nunique().to_dict() == {"literal": 3, "inverse": 3}
+    assert words.count("AMC, literal") == words.count("AMC, inverse") == 3
+
+
+def test_conflicts_of_both_rules(trained, settings):
+    rules = ["literal", "inverse", "retain"]
+    names = [*rules[:2], "dense, literal", "dense, inverse"]
+    runs = [trained(name) for name in names]
+    settings = settings.model_copy(update={"rules": rules})
+    titles = {name: name for name in runs[0].names}
+    table = token_story.conflicts_of(runs, settings, titles)
+    found = {tuple(row) for row in table[["rule", "kind"]].drop_duplicates().to_numpy()}
+    assert found == {(r, k) for r in rules[:2] for k in ("experts", "dense")}
+    assert token_story.conflict_figure(table, "inverse") is not None
+    assert token_story.conflict_figure(table, "retain") is None
+    with pytest.raises(SettingsError, match="expected one of the rules"):
+        token_story.conflicts_of(runs, settings.model_copy(update={"rules": ["retain"]}), {})

@@ -135,6 +135,24 @@ def test_signed_ranks_by_hand():
     turned = ranks.signed_ranks([-0.1, -0.2, -0.3, -0.4, -0.5, 0.6])
     assert turned.p_value == pytest.approx(found.p_value)
     assert turned.higher == 1
+    assert found.rank_sum == 15 - 6 == -turned.rank_sum
+
+
+def test_one_large_difference_does_not_turn_the_direction():
+    found = ranks.signed_ranks([0.5, *(-0.01 - 0.001 * i for i in range(11))])
+    assert found.mean > 0 > found.rank_sum
+    assert found.p_value < 0.05
+
+
+def test_ties_and_zeros_of_signed_ranks():
+    # Ranks 1.5, 1.5, 3 and a zero that does not count.
+    assert ranks.signed_ranks([0.1, -0.1, 0.2, 0.0]).rank_sum == 3
+    assert ranks.signed_ranks([0.1, -0.1, 0.2, 0.0]).n == 4
+    assert ranks.signed_ranks([0.0, 0.0])[-2:] == (0.0, 1.0)
+    # Two of the 64 choices of signs are as extreme, whatever the ties.
+    assert ranks.signed_ranks([0.1] * 6).p_value == pytest.approx(2 / 64)
+    many = ranks.signed_ranks([*np.arange(1, 20), 1.0])
+    assert many.p_value == pytest.approx(ranks.signed_ranks(np.arange(1, 21)).p_value, abs=1e-3)
 
 
 def test_five_tasks_are_too_few_for_signed_ranks():
@@ -142,8 +160,7 @@ def test_five_tasks_are_too_few_for_signed_ranks():
     assert ranks.signed_ranks([1, 2, 3, 4, 5, 6]).p_value == pytest.approx(2 / 64)
 
 
-def test_signed_ranks_refuse():
-    with pytest.raises(MetricError, match="other than 0, got 2 of 0"):
-        ranks.signed_ranks([0.0, 0.0])
+@pytest.mark.parametrize("values", [[], [0.1, math.nan], [math.inf]])
+def test_signed_ranks_refuse(values):
     with pytest.raises(MetricError, match="leave out tasks"):
-        ranks.signed_ranks([0.1, math.nan])
+        ranks.signed_ranks(values)

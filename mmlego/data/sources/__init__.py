@@ -5,6 +5,7 @@ from mmlego.data.sources.citeseq import load_citeseq
 from mmlego.data.sources.dermatology import load_ham10000
 from mmlego.data.sources.eicu import load_eicu
 from mmlego.data.sources.embedded import load_transbig, load_wdbc
+from mmlego.data.sources.enrico import load_enrico
 from mmlego.data.sources.hspc import load_hspc
 from mmlego.data.sources.mimic4 import load_mimic4
 from mmlego.data.sources.mogonet import load_mogonet
@@ -31,6 +32,7 @@ SOURCES = {
     "adni": load_adni,
     "mimic4": load_mimic4,
     "eicu": load_eicu,
+    "enrico": load_enrico,
     "tables": load_tables,
 }
 
