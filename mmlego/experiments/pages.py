@@ -50,9 +50,11 @@ def hyperparameters(session: Session) -> str:
         + ", ".join(f"{key} {_short(value)}" for key, value in study["values"].items())
         for name, study in chosen.studies.items()
     ]
+    trials = sorted({int(study["trials"]) for study in chosen.studies.values()})
+    counts = f"{trials[0]} trials" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials"
     return (
-        "Hyper-parameters were searched on validation parts, with the same number of trials for "
-        "every network:\n\n" + "\n".join(lines)
+        f"Hyper-parameters were searched on validation parts, with {counts} for every network:\n\n"
+        + "\n".join(lines)
     )
 
 

@@ -57,11 +57,13 @@ def test_searched_hyperparameters_with_their_losses(new_session, toy, project):
         "values": {"learning_rate": 0.01234, "widths": [8, 8]},
         "validation_loss": 0.5,
         "validation_loss_given": 0.625,
+        "trials": 5,
     }
-    other = study | {"validation_loss_given": None}
+    other = study | {"validation_loss_given": None, "trials": 8}
     tuned_path("toy").parent.mkdir()
     tuned_path("toy").write_text(yaml.safe_dump({"studies": {"a": study, "b": other}}))
     lines = pages.hyperparameters(session).splitlines()
+    assert "with 5 to 8 trials for every network" in lines[0]
     assert lines[-2:] == [
         "* a: validation loss 0.500 (0.625 as given), learning_rate 0.012, widths [8, 8]",
         "* b: validation loss 0.500, learning_rate 0.012, widths [8, 8]",
