@@ -108,7 +108,7 @@ def sentence(found: Paired) -> str:
 def sentences(found: Sequence[Paired]) -> str:
     """A list of comparisons, with p-values corrected for their number."""
     lines = [f"* {sentence(pair)}" for pair in adjust(found)]
-    if len(lines) > 1:
+    if sum(pair.n >= FEWEST_REPEATS for pair in found) > 1:
         lines.append("\nP-values are corrected for the number of comparisons in this list (Holm).")
     return "\n".join(lines)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,6 +135,12 @@ def test_a_list_of_sentences_is_corrected_for_its_length():
     assert alone == f"* {sentence(_pairs(0.03)[0])}"
     assert "Holm" not in alone
     assert sentences([]) == ""
+
+
+def test_too_few_repeats_have_no_p_values_to_correct():
+    few = [replace(pair, n=3) for pair in _pairs(0.01, 0.02)]
+    assert "Holm" not in sentences(few)
+    assert "p = " not in sentences(few)
 
 
 def test_numbers_with_their_words():
