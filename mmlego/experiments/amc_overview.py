@@ -32,14 +32,11 @@ def scope(studies: list[Study]) -> str:
     """What each data set of the page rests on."""
     lines = []
     for study in studies:
-        values, facts = study.parameters, study.facts
-        capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
+        values = study.parameters
         names = max(study.rows["modalities"], key=lambda text: text.count("+"))
         lines.append(
-            f"* `{study.name}` ({names.replace('+', ', ')}): {style.title(facts['metric'])}, "
-            f"{pairing.counted(study.repeats, 'repeat')} by patient, "
-            f"{study.rows['n_train'].max()} training and {study.rows['n_test'].max()} test samples"
-            f"{capped}; {values['tokens']} tokens of width {values['width']}, at most "
+            f"* `{study.name}` ({names.replace('+', ', ')}): {style.title(study.facts['metric'])}, "
+            f"{study.size()}; {values['tokens']} tokens of width {values['width']}, at most "
             f"{pairing.counted(values['epochs'], 'epoch')}"
         )
     lines.append(

@@ -14,7 +14,7 @@ from mmlego.experiments.amc import AMC, BEST_ALONE, RULES, is_alone, title_of
 from mmlego.experiments.amc_published import published_amc
 from mmlego.experiments.amc_story import label_of
 from mmlego.experiments.evidence import GENERATED, MANUAL
-from mmlego.experiments.league import ALIAS
+from mmlego.experiments.league import ALIAS, CohortRun
 from mmlego.experiments.record import read_records
 from mmlego.figures.spread import interval
 
@@ -33,26 +33,12 @@ _SAME_PATIENTS = {
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(CohortRun):
     """AMC and its rivals on one data set.
 
-    Attributes:
-        name: Name of the cohort.
-        facts: What the run recorded about the data.
-        parameters: Parameters of the run.
-        rows: label, method, variant, group, modalities, repeat, value (of the main metric),
-            n_train and n_test, one row per model and repeat; at least one.
+    Rows have label, method, variant, group, modalities, repeat, value (of the main metric), n_train
+    and n_test; there is at least one.
     """
-
-    name: str
-    facts: dict[str, Any]
-    parameters: dict[str, Any]
-    rows: pd.DataFrame
-
-    @property
-    def repeats(self) -> int:
-        """Number of repeats."""
-        return int(self.rows["repeat"].nunique())
 
     @property
     def ratio(self) -> float:

@@ -25,14 +25,14 @@ ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGR
 
 
 @dataclass(frozen=True)
-class Task:
-    """One data set of the main table.
+class CohortRun:
+    """A run on one data set, as it was recorded.
 
     Attributes:
         name: Name of the cohort.
-        facts: What its run recorded about the data.
+        facts: What the run recorded about the data.
         parameters: Parameters of the run.
-        rows: Rows of all methods, from ``standing_rows``.
+        rows: One row per model and repeat, with columns repeat, n_train and n_test among others.
     """
 
     name: str
@@ -44,6 +44,20 @@ class Task:
     def repeats(self) -> int:
         """Number of repeats."""
         return int(self.rows["repeat"].nunique())
+
+    def size(self) -> str:
+        """How many repeats and samples there are, in words."""
+        capped = self.facts.get("capped_from")
+        return (
+            f"{pairing.counted(self.repeats, 'repeat')} by patient, "
+            f"{self.rows['n_train'].max()} training and {self.rows['n_test'].max()} test samples"
+            + (f", capped from {capped}" if capped else "")
+        )
+
+
+@dataclass(frozen=True)
+class Task(CohortRun):
+    """One data set of the main table; its rows are those of ``standing_rows``."""
 
     def summary(self) -> pd.DataFrame:
         """Mean, spread and published value of every row."""
@@ -163,12 +177,10 @@ def scope(tasks: list[Task]) -> str:
     """What each task of the table rests on."""
     lines = []
     for task in tasks:
-        values, facts = task.parameters, task.facts
-        capped = f", capped from {facts['capped_from']}" if facts.get("capped_from") else ""
+        values = task.parameters
         lines.append(
-            f"* `{task.name}`: {pairing.counted(task.repeats, 'repeat')} by patient, "
-            f"{task.rows['n_train'].max()} training and {task.rows['n_test'].max()} test samples"
-            f"{capped}, hyper-parameters {values['hyperparameters']}, grid `{values['grid']}`"
+            f"* `{task.name}`: {task.size()}, hyper-parameters {values['hyperparameters']}, grid "
+            f"`{values['grid']}`"
         )
     return "\n".join(lines)
 
