@@ -32,9 +32,9 @@ class Cohort:
         unit: What one sample is: "patient", or "row" (for instance one slide of a patient).
         capped_from: Number of samples before a cap was applied; None without a cap.
         card: The card that the cohort was loaded from; None for one built by hand.
-        division: (n,) str, how the publisher divides the samples: "train" or "test", or the donor
-            or batch of each; None where nothing is published. Splits by "official",
-            "official_full" and "donor" follow it.
+        division: (n,) str, how the publisher divides the samples: "train", "test" and perhaps
+            "val", or the donor or batch of each; None where nothing is published. Splits by
+            "official", "official_full" and "donor" follow it.
 
     Raises:
         DataError: If lengths differ, ids repeat, or nothing is left.

@@ -9,6 +9,7 @@ from mmlego.data.strata import group_strata, stratified_order
 from mmlego.errors import DataError
 
 OFFICIAL = ("train", "test")
+VALIDATION = "val"
 DONOR_VALIDATION = 0.20  # of the samples of all other donors
 DONOR_SEED = 42
 
@@ -19,12 +20,15 @@ def official_parts(cohort: Cohort, repeat: int, fractions: tuple[float, float, f
     """Take the publisher's test part, and draw validation out of the official training part.
 
     The share that is drawn is the one that validation has of training and validation together,
-    15/85 by default; it is stratified and keeps groups together. Repeat r uses seed r.
+    15/85 by default; it is stratified and keeps groups together. Repeat r uses seed r. Where the
+    publisher has a validation part ("val"), it is taken as it is, and all repeats are equal.
 
     Raises:
         DataError: If the cohort has no division into "train" and "test".
     """
-    train, test = _official(cohort)
+    train, val, test = _official(cohort)
+    if len(val):
+        return train, test, val
     share = fractions[2] / (fractions[0] + fractions[2])
     train, val = _without_share(cohort, train, share, seed=repeat)
     return train, test, val
@@ -33,11 +37,13 @@ def official_parts(cohort: Cohort, repeat: int, fractions: tuple[float, float, f
 def official_full_parts(cohort: Cohort) -> Parts:
     """Take the publisher's two parts as they are: validation is empty, and all repeats are equal.
 
+    A published validation part belongs to training here.
+
     Raises:
         DataError: If the cohort has no division into "train" and "test".
     """
-    train, test = _official(cohort)
-    return train, test, np.array([], dtype=np.int64)
+    train, val, test = _official(cohort)
+    return np.sort(np.concatenate([train, val])), test, np.array([], dtype=np.int64)
 
 
 def donor_parts(cohort: Cohort, repeat: int) -> Parts:
@@ -85,16 +91,17 @@ def donors(cohort: Cohort) -> list[str]:
     return names
 
 
-def _official(cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
+def _official(cohort: Cohort) -> Parts:
+    """Return the positions of train, val (empty where the publisher has none) and test."""
     division = _division(cohort, "'train' and 'test'")
     found = np.unique(division).tolist()
-    if found != sorted(OFFICIAL):
+    if [part for part in found if part != VALIDATION] != sorted(OFFICIAL):
         raise DataError(
             f"split of '{cohort.name}': expected a division into train and test, got "
             f"{', '.join(found[:5])}; use unit 'donor', or 'patient'"
         )
-    train, test = (np.flatnonzero(division == part) for part in OFFICIAL)
-    return train, test
+    train, val, test = (np.flatnonzero(division == part) for part in ("train", VALIDATION, "test"))
+    return train, val, test
 
 
 def _division(cohort: Cohort, what: str) -> np.ndarray:

@@ -80,10 +80,11 @@ def make_splits(
     leaks.
 
     "official": the publisher's test part in every repeat, and a stratified 15/85 of the official
-    training part, drawn with seed r, as validation. "official_full": the publisher's two parts and
-    no validation, so only for training without early stopping; all repeats are equal. "donor":
-    repeat r holds out the r-th donor (sorted by name) for test, and a stratified fifth of the
-    others, seed 42, is validation. These need a cohort with a ``division``.
+    training part, drawn with seed r, as validation; where the publisher has a validation part, that
+    one in every repeat. "official_full": the publisher's two parts and no validation, so only for
+    training without early stopping; all repeats are equal. "donor": repeat r holds out the r-th
+    donor (sorted by name) for test, and a stratified fifth of the others, seed 42, is validation.
+    These need a cohort with a ``division``.
 
     Args:
         cohort: The cohort to divide.

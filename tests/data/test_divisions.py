@@ -53,6 +53,18 @@ def test_the_official_test_part_is_that_of_every_repeat(official):
     assert again.val.tolist() == splits[0].val.tolist()
 
 
+def test_a_published_validation_part_is_taken_as_it_is(make_cohort):
+    parts = np.array(["train"] * 80 + ["val"] * 20 + ["test"] * 20)
+    parts = parts[np.random.default_rng(0).permutation(N)]
+    cohort = make_cohort(n=N, task="classification", target=labels(), division=parts)
+    for split in make_splits(cohort, repeats=3, unit="official"):
+        for part, index in split.parts().items():
+            assert index.tolist() == np.flatnonzero(parts == part).tolist()
+    full = make_splits(cohort, repeats=1, unit="official_full")[0]
+    assert full.train.tolist() == np.flatnonzero(parts != "test").tolist()
+    assert len(full.val) == 0
+
+
 def test_the_order_of_the_rows_does_not_matter(official, donated):
     for cohort, unit in ((official, "official"), (donated, "donor")):
         shuffled = cohort.subset(np.random.default_rng(1).permutation(N))

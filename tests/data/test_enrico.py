@@ -185,8 +185,8 @@ def test_the_official_unit_has_the_published_test_part(complete, tmp_path):
     random.Random(42).shuffle(rows)
     for split in make_splits(cohort, repeats=3, unit="official"):
         assert set(cohort.ids[split.test]) == set(rows[1166:])
-        assert set(cohort.ids[np.r_[split.train, split.val]]) == set(rows[:1166])
-        assert len(split.val) == int(1166 * 15 / 85)
+        assert set(cohort.ids[split.train]) == set(rows[:947])
+        assert set(cohort.ids[split.val]) == set(rows[947:1166])
     usual = make_splits(cohort, repeats=1)[0]
     assert (len(usual.train), len(usual.test)) == (int(0.7 * 1458), int(0.15 * 1458))
 

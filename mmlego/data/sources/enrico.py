@@ -38,8 +38,8 @@ def load_enrico(request: Request, *, height: int = 64, width: int = 32) -> Cohor
     folder (or tar archive) ``screenshots`` and ``<screen_id>.png`` below ``wireframes``. Samples
     are the screens of the table in its order, without 50105 and 50109; one without a file of a kind
     lacks that modality. Names of files and topics are never inputs. Small pictures are kept in the
-    cache. ``Cohort.division`` is the division of MultiBench, of which "train" holds training and
-    validation; see ``published_parts``. An incomplete table has none.
+    cache. ``Cohort.division`` is the division of MultiBench, see ``published_parts``; an incomplete
+    table has none.
 
     Args:
         request: Card, files, unit and modalities.
@@ -64,9 +64,7 @@ def load_enrico(request: Request, *, height: int = 64, width: int = 32) -> Cohor
             )
     ids, target = _read_topics(request)
     modalities = {name: _modality(request, name, ids, height, width) for name in request.modalities}
-    division = None
-    if len(ids) == SCREENS:
-        division = np.where(published_parts(SCREENS) == "test", "test", "train")
+    division = published_parts(SCREENS) if len(ids) == SCREENS else None
     return request.cohort(ids, ids, modalities, target, division)
 
 
