@@ -49,8 +49,9 @@ def scope(studies: list[Study]) -> str:
 def metrics_of(studies: list[Study]) -> str:
     """The main metrics of the data sets, for an axis."""
     short = {"c_index": "C-index", "auc": "AUC", "macro_auc": "macro AUC"}
-    found = dict.fromkeys(study.facts["metric"] for study in studies)
-    return " or ".join(short.get(name, style.title(name)) for name in sorted(found))
+    names = sorted({study.facts["metric"] for study in studies})
+    words = [short.get(name, style.title(name)) for name in names]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def modalities_figure(studies: list[Study]) -> Figure | None:

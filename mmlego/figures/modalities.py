@@ -20,9 +20,9 @@ def modality_panels(table: pd.DataFrame, *, xlabel: str, title: str | None = Non
     are squares, and a dotted line is what guessing scores.
 
     Args:
-        table: Columns task, label, mean, low, high (ends of a 95% interval, both missing if there
-            is none), whole (bool, whether the row has all modalities); optional chance (a number or
-            missing), equal within a task.
+        table: Columns task, label, mean (a score of at most 1), low, high (ends of a 95% interval,
+            cut off where they leave the frame, both missing if there is none), whole (bool, whether
+            the row has all modalities); optional chance (a number or missing), equal within a task.
         xlabel: Name of the metric or metrics.
         title: Heading, left out if None.
 
@@ -51,7 +51,7 @@ def modality_panels(table: pd.DataFrame, *, xlabel: str, title: str | None = Non
     for ax in axes.flat[max(len(groups) - across, 0) : len(groups)]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel(xlabel, fontsize=10)
-    style.frame_values(axes[0, 0], rows["mean"])
+    style.frame_values(axes[0, 0], rows["mean"], most=1.0)
     style.legend_below(figure, *_legend(), columns=3)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")

@@ -155,7 +155,7 @@ def canvas(
     return figure, axes
 
 
-def frame_values(axes: Axes, values: object, *, least: float = 0.05) -> None:
+def frame_values(axes: Axes, values: object, *, least: float = 0.05, most: float = np.inf) -> None:
     """Frame the horizontal axis round the values, so that one wide interval cannot hide them.
 
     With two or three repeats a t interval can be wider than the whole scale; it is then cut off at
@@ -165,11 +165,12 @@ def frame_values(axes: Axes, values: object, *, least: float = 0.05) -> None:
         axes: Axes with everything drawn.
         values: Numbers that must be seen, with room of 60% of their range on both sides.
         least: Least room on each side.
+        most: Where the scale of the values ends; the frame ends a little behind it.
     """
     low, high = float(np.min(values)), float(np.max(values))
     room = max(0.6 * (high - low), least)
     drawn = axes.get_xlim()
-    axes.set_xlim(max(drawn[0], low - room), min(drawn[1], high + room))
+    axes.set_xlim(max(drawn[0], low - room), min(drawn[1], high + room, most + 0.4 * least))
 
 
 def fan(position: float, n: int) -> np.ndarray:

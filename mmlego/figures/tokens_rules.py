@@ -92,8 +92,9 @@ def rule_pairs(table: pd.DataFrame, metric_title: str, *, title: str | None = No
     """Draw for every configuration the mean of each replacement rule, joined by a line.
 
     Args:
-        table: Columns configuration, rule, mean, low, high (ends of a 95% interval, both missing if
-            there is none): one row per configuration and rule, two rules or more.
+        table: Columns configuration, rule, mean (a score of at most 1), low, high (ends of a 95%
+            interval, cut off where they leave the frame, both missing if there is none): one row
+            per configuration and rule, two rules or more.
         metric_title: Name of the metric.
         title: Heading, left out if None.
 
@@ -130,6 +131,7 @@ def rule_pairs(table: pd.DataFrame, metric_title: str, *, title: str | None = No
     ax.set_yticks(range(len(groups)), [fill(str(each), 22) for each, _ in groups])
     ax.set_ylim(len(groups) - 0.45, -0.55)
     ax.grid(axis="y", visible=False)
+    style.frame_values(ax, rows["mean"], most=1.0)
     ax.set_xlabel(f"{metric_title} (mean, 95% interval)")
     handles = [Line2D([], [], color=colors[rule], marker="os"[index % 2], markersize=8,
                       markeredgecolor="white") for index, rule in enumerate(rules)]  # fmt: skip

@@ -235,7 +235,9 @@ def test_sentences_and_figures(write):
     assert f"highest means are those of {MULT} on `alpha`, {MULT} on `beta`." in said
     assert "`beta` (img, rna): Macro one-vs-rest AUC, 2 repeats" in amc_overview.scope(studies)
     assert amc_overview.modalities_figure(studies) is not None
-    assert amc_overview.rule_figure(studies) is not None
+    assert amc_overview.rule_figure(studies).axes[0].get_xlim()[1] < 1.05
+    assert amc_overview.metrics_of(studies) == "C-index or macro AUC"
+    assert amc_overview.metrics_of(studies[:1]) == "C-index"
     table = summaries(studies)
     assert leaguepage.ranks_record(table)[0]["label"] == MULT
     assert "AMC on img alone" not in leaguepage.ranked(table, WHOLE)

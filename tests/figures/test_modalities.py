@@ -48,6 +48,16 @@ def test_without_chance_and_with_a_single_task(table, found):
     assert len(figure.axes) == 1
     assert figure.axes[0].get_xlabel() == "C-index"
     assert figure.get_suptitle() == "Alone"
+    left, right = figure.axes[0].get_xlim()
+    assert left < 0.6 < 0.7 < right
+
+
+def test_no_frame_beyond_the_best_possible_score(table):
+    best = table["mean"] + 0.19
+    wide = table.assign(mean=best, high=best + 3, low=best - 3)
+    left, right = modality_panels(wide, xlabel="C-index").axes[0].get_xlim()
+    assert left > 0.2
+    assert 1.0 < right < 1.05
 
 
 def test_refusals(table):
