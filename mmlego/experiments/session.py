@@ -5,6 +5,8 @@ Settings, data, folds, the store of fits, and the outcomes so far.
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ from mmlego.experiments.training import BLOCK_VARIANTS, train_block, train_encod
 from mmlego.experiments.views import main_metric, tables_of
 from mmlego.learning.device import resolve_device
 from mmlego.lego.block import LegoBlock
+
+_PLAIN = re.compile(r"[\w.+/-]+")
 
 
 @dataclass(frozen=True)
@@ -284,6 +288,12 @@ def command_of(notebook: str, values: Mapping[str, Any]) -> str:
     words = [f"mmlego run {notebook}"]
     for name, value in values.items():
         if name in fields and value != fields[name].get_default(call_default_factory=True):
-            text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+            text = f"[{','.join(map(_item, value))}]" if isinstance(value, list) else str(value)
             words.append(f"-p {shlex.quote(f'{name}={text}')}")
     return " ".join(words)
+
+
+def _item(value: object) -> str:
+    """An entry of a list on the command line; quoted where it would read as several."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

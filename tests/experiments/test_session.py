@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from mmlego.errors import DownloadError, RunError, SettingsError
 from mmlego.experiments import session as sessions
+from mmlego.experiments.notebooks import cast_parameter
 from mmlego.experiments.results import load_metrics
 from mmlego.experiments.runner import settings_for
 from mmlego.experiments.session import command_of, find_unimodal, open_session, remake_command
@@ -203,9 +205,15 @@ def test_commands_give_what_differs_from_the_defaults_and_quote_it():
     assert command_of("unimodal", UnimodalSettings().identity()) == "mmlego run unimodal"
 
 
-def test_command_of_a_record_makes_the_same_run(trained):
-    import shlex
+def test_command_keeps_entries_with_commas_whole():
+    arms = ["literal", "complete, literal", "std, inverse"]
+    command = command_of("amc", {"arms": arms, "rivals": []})
+    found = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
+    assert cast_parameter("arms", found["arms"], []) == arms
+    assert cast_parameter("rivals", found["rivals"], ["x"]) == []
 
+
+def test_command_of_a_record_makes_the_same_run(trained):
     words = shlex.split(remake_command(trained.record))
     given = dict(word.split("=", 1) for word in words if "=" in word)
     assert settings_for("unimodal", given).run_id == trained.record["run_id"]
