@@ -20,7 +20,6 @@ from mmlego.figures.spread import interval
 
 # Groups of rows; the first is the word that the pages of the main table use.
 WHOLE, ALONE = "multimodal", "one modality"
-SMOKE = "smoke"  # the grid of tests, whose models are toys
 _KEYS = ["label", "method", "variant", "group"]
 _VALUES = ["modalities", "repeat", "value", "n_train", "n_test"]
 _TAKEN = ("method", "variant", "modalities", "repeat", "n_train", "n_test")
@@ -75,7 +74,7 @@ def latest(results: Path, notebook: str) -> list[dict[str, Any]]:
         values, name = record["parameters"], record["data"].get("name")
         if record["notebook"] != notebook or name in GENERATED:
             continue
-        if values["grid"] in (MANUAL, SMOKE) or values["split_unit"] != "patient":
+        if values["grid"] == MANUAL or values["split_unit"] != "patient":
             continue
         patients = _SAME_PATIENTS.get(name, name)
         best = chosen.get(patients)

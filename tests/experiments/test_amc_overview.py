@@ -194,8 +194,7 @@ def test_equal_importance_is_no_evidence_on_the_rules(write):
     assert amc_overview.ablation_gaps(folder).empty
 
 
-def test_toy_runs_and_shared_patients_do_not_count(write):
-    write("alpha", grid="smoke")
+def test_shared_patients_count_once(write):
     write("physionet2012-mortality")
     write("physionet2012-survival6", noise=(0.0, 0.0, 0.0))
     assert [s.name for s in load_studies(write("beta"))] == ["beta", "physionet2012-survival6"]
