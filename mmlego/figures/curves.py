@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -62,7 +64,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, label: str) -> None:
                               markersize=6, markeredgecolor="white", zorder=3)  # fmt: skip
             style.tag(mark, "best")
     ax.set(xlabel="Epoch")
-    ax.set_title(label, fontsize=10.5)
+    ax.set_title(fill(str(label), 28), fontsize=10.5)
     ax.xaxis.get_major_locator().set_params(integer=True)
 
 
