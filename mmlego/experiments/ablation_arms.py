@@ -210,5 +210,5 @@ def _train_from_one_start(
         build,
         store,
         parent=encoder[0].key,
-        code=code_digest("mmlego.experiments.ablation_arms"),
+        code=code_digest(train_arm),
     )

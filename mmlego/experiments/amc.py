@@ -294,7 +294,7 @@ def train_arm(
         device=settings.device,
     )
     outcome, model = train_recipe(
-        seen, recipe, lambda: build(seen, recipe), store, code=code_digest("mmlego.amc")
+        seen, recipe, lambda: build(seen, recipe), store, code=code_digest(METHODS[AMC].build)
     )
     return Trained(arm, seen, names, outcome, model)
 

@@ -128,13 +128,9 @@ def train_multimodal(
             widths, objective_of(fold, recipe.fit).n_outputs, kinds=kinds, **recipe.options
         ),
         store,
-        code=code_digest(_module_of(build)),
+        code=code_digest(build),
         log=log,
     )
-
-
-def _module_of(build: Callable[..., nn.Module]) -> str:
-    return getattr(build, "func", build).__module__
 
 
 @dataclass

@@ -103,7 +103,7 @@ def train_classical(
         edges=None if fold.bin_edges is None else fold.bin_edges.tolist(),
         n_outputs=fold.n_outputs,
         seed=seed,
-        code=code_digest("mmlego.experiments.classical"),
+        code=code_digest(train_classical),
     )
     stored = store.get(key)
     if stored is None:

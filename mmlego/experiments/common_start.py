@@ -115,7 +115,7 @@ def train_block_from_start(
         build,
         store,
         parent=encoder[0].key if encoder else "",
-        code=code_digest("mmlego.experiments.common_start"),
+        code=code_digest(block_start),
     )
 
 
@@ -143,7 +143,7 @@ def train_encoder_from_start(
         _recipe("snn", table, settings, {"start": settings.seed}),
         build,
         store,
-        code=code_digest("mmlego.experiments.common_start"),
+        code=code_digest(block_start),
     )
 
 

@@ -152,7 +152,7 @@ def block_from_common_start(bench: Bench, name: str) -> Trained:
         start,
         bench.store,
         parent=outcome.key,
-        code=code_digest("mmlego.experiments.common_start"),
+        code=code_digest(block_from_common_start),
     )
     bench.log(replace(found[0], variant=f"{BLOCKS}, {COMMON}"))
     return found

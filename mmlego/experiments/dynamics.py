@@ -27,7 +27,6 @@ IMAGE_HIDDEN = 500  # as published; tables get what the settings say
 DYNAMICS, STATIC = "mm_dynamics", "mm_static"
 BOTH, FEATURE, MODALITY, NONE = "both", "fi_only", "mi_only", "none"
 ORACLE = "oracle_tcp"
-_CODE = "mmlego.dynamics"
 _BATCH = 256
 
 
@@ -145,7 +144,11 @@ def train_arm(
         return _train_oracle(fold, arm, names, settings, store)
     recipe = recipe_of(fold, arm, names, settings)
     outcome, model = train_recipe(
-        fold, recipe, lambda: build(fold, arm, recipe), store, code=code_digest(_CODE)
+        fold,
+        recipe,
+        lambda: build(fold, arm, recipe),
+        store,
+        code=code_digest(METHODS[arm.method].build),
     )
     return Trained(arm, fold, names, outcome, model)
 
@@ -233,7 +236,7 @@ def _train_oracle(
         recipe,
         lambda: build(fold, arm, recipe),
         store,
-        code=code_digest("mmlego.experiments.dynamics", _CODE),
+        code=code_digest(train_arm),
         validated=False,
         logits_of=lambda trained, part: explained(trained, part)["logits"],
         facts={"uses_label": True},

@@ -104,7 +104,7 @@ def tuned_outcomes(
         data=[samples_digest(paired), samples_digest(test)],
         seed=seed,
         device=settings.device,
-        code=code_digest("mmlego.experiments.fusing"),
+        code=code_digest(tuned_outcomes),
     )
     stored = store.get(key)
     if stored is None:

@@ -8,7 +8,9 @@ import os
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -60,9 +62,9 @@ _DIGITS = 8
 _EPOCHS = 200
 
 
-def numeric_code(notebook: str) -> tuple[str, ...]:
+def numeric_code(notebook: str) -> tuple[ModuleType, ...]:
     """The modules that decide the numbers of a notebook; their imports count with them."""
-    return _NUMERIC_CODE.get(notebook, _BLOCKS)
+    return tuple(import_module(name) for name in _NUMERIC_CODE.get(notebook, _BLOCKS))
 
 
 def make_record(

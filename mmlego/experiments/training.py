@@ -271,7 +271,7 @@ def train_recipe(
         device=recipe.device,
         parent=parent,
         torch=torch.__version__,
-        code=[code_digest("mmlego.experiments.training"), code],
+        code=[code_digest(train_recipe), code],
     )
     stored = store.get(key)
     if stored is None:

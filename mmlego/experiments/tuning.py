@@ -42,8 +42,6 @@ _RANDOM_TRIALS = 4
 _DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _FEWEST_FOR_IMPORTANCE = 4
 _FIRST = ("snn", "abmil", "convnet", "lego_block")
-# A search must never be mixed with one of other code, data, or settings.
-_CODE = ("mmlego.experiments.tuning",)
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,8 @@ def _text(values: Mapping[str, Any]) -> str:
 def _search_one(
     task: Task, folds: Sequence[Fold], settings: TuningSettings, storage: Path, chosen: Chosen
 ) -> Study:
-    identity = [settings.block_signature(), folds[0].cohort, task.name, code_digest(*_CODE)]
+    # A search must never be mixed with one of other code or settings.
+    identity = [settings.block_signature(), folds[0].cohort, task.name, code_digest(search)]
     label = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     study = optuna.create_study(
         study_name=f"{task.name} {label}",

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from functools import partial
+from types import ModuleType
 
 import pytest
 
 from mmlego import __version__
+from mmlego.errors import RunError
 from mmlego.experiments import provenance
 from mmlego.experiments.provenance import code_digest, git_revision, notebook_digest
 
@@ -21,11 +24,11 @@ def package(tmp_path, monkeypatch):
     def digest(**files):
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
-        code_digest.cache_clear()
-        return code_digest("mmlego.a")
+        provenance._digest.cache_clear()
+        return code_digest(ModuleType("mmlego.a"))
 
     yield digest
-    code_digest.cache_clear()
+    provenance._digest.cache_clear()
 
 
 def test_digest_has_twelve_digits_and_repeats(package):
@@ -58,18 +61,44 @@ def test_imports_inside_functions_count(package):
     assert package(b="def g():\n    return 3\n") != first
 
 
+def test_a_module_that_was_renamed_is_an_error_not_the_digest_of_nothing(package, tmp_path):
+    package()
+    (tmp_path / "b.py").rename(tmp_path / "better.py")
+    with pytest.raises(RunError, match=r"of mmlego\.a: module 'mmlego\.b' is not in"):
+        package()
+    (tmp_path / "a.py").rename(tmp_path / "first.py")
+    with pytest.raises(RunError, match=r"module 'mmlego\.a' is not in the package"):
+        package()
+
+
+@pytest.mark.parametrize("foreign", ["mmlego.learning", ast, ast.parse, 3, partial(print)])
+def test_only_code_of_this_package_has_a_digest(foreign):
+    with pytest.raises(RunError, match="expected a module, function or class of this package"):
+        code_digest(foreign)
+
+
+def test_functions_classes_and_partials_stand_for_their_modules():
+    whole = code_digest(provenance)
+    assert whole == code_digest(provenance.versions) == code_digest(partial(git_revision))
+
+
+def test_what_cannot_change_a_number_is_named_as_it_is_called():
+    assert all(provenance._file_of(name) for name in provenance._NOT_NUMERIC)
+
+
 def test_code_that_decides_numbers_is_in_the_digest_of_a_run():
     """Loaders and splits decide what data a run sees, comparisons which rows it has."""
     from mmlego.experiments.record import numeric_code
 
-    seen, waiting = set(), [*numeric_code("unimodal"), *numeric_code("signal_interference")]
+    code = [*numeric_code("unimodal"), *numeric_code("signal_interference")]
+    seen, waiting = set(), [module.__name__ for module in code]
     while waiting:
         name = waiting.pop()
         path = provenance._file_of(name)
         if path is None or name in seen:
             continue
         seen.add(name)
-        waiting += provenance._imports(ast.parse(path.read_text()))
+        waiting += provenance._imports(ast.parse(path.read_text()), name)
     wanted = {
         "mmlego.lego.block",
         "mmlego.lego.merge",
