@@ -40,7 +40,7 @@ lint: $(STAMP)  ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)  ## Speed of a block against its floor, memory of a merge, import time
-	$(BIN)/python -m mmlego.bench
+	$(BIN)/python -m mmlego.studies.checks.speed
 
 clean:  ## Remove everything that can be made again
 	rm -rf _build book/generated .snakemake .pytest_cache .ruff_cache

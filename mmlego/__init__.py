@@ -20,7 +20,7 @@ _PUBLIC = {
     "LegoFuse": "mmlego.lego",
     "load_cohort": "mmlego.data",
     "Cohort": "mmlego.data",
-    "METHODS": "mmlego.experiments",
+    "METHODS": "mmlego.methods",
 }
 
 __all__ = ["MMLegoError", "__version__", *sorted(_PUBLIC)]

@@ -108,7 +108,7 @@ def _from_file(path: Path | None) -> dict:
 
 
 def _run_one(notebook: str, given: dict, output: Path | None, force: bool) -> None:
-    from mmlego.experiments.runner import run_notebook
+    from mmlego.runs.runner import run_notebook
 
     report = run_notebook(notebook, given, page=output, force=force)
     if report.status == "kept":
@@ -126,10 +126,10 @@ def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
 
     The reason of a failure is kept for the final report.
     """
-    from mmlego.experiments.grid import plan
-    from mmlego.experiments.paths import results_folder
-    from mmlego.experiments.record import write_text
-    from mmlego.experiments.runner import run_notebook
+    from mmlego.data.paths import results_folder
+    from mmlego.runs.grid import plan
+    from mmlego.runs.record import write_text
+    from mmlego.runs.runner import run_notebook
 
     planned = {item.run_id: item for item in plan(grid, results=results)}
     if only not in planned:
@@ -147,7 +147,7 @@ def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
 def _run_grid(grid: Path, results: str, cores: int, force: bool, snakemake: str) -> None:
     import shlex
 
-    from mmlego.experiments.launch import failure_lines, run_grid
+    from mmlego.runs.launch import failure_lines, run_grid
 
     report = run_grid(
         grid, results=results, cores=cores, force=force, snakemake=shlex.split(snakemake)
@@ -167,7 +167,7 @@ def plan(
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",
 ) -> None:
     """Show the runs of a grid, and which are finished, without running anything."""
-    from mmlego.experiments.grid import plan as plan_of
+    from mmlego.runs.grid import plan as plan_of
 
     for item in plan_of(grid, results=results):
         typer.echo(
@@ -191,9 +191,10 @@ def tune(
 
     A search that was cut short goes on where it stopped.
     """
-    from mmlego.experiments.runner import settings_for
-    from mmlego.experiments.session import Session
-    from mmlego.experiments.tuning import search, storage_path, write_chosen
+    from mmlego.bench.tuning.search import search, storage_path
+    from mmlego.runs.runner import settings_for
+    from mmlego.runs.session import Session
+    from mmlego.studies.search.run import write_chosen
 
     given = _from_file(params_file) | _pairs(parameter or []) | {"cohort": cohort}
     session = Session(settings_for("tuning", given | ({"results": results} if results else {})))
@@ -207,8 +208,8 @@ def results_collect(
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",
 ) -> None:
     """Make results/metrics.csv anew from the records of all runs."""
-    from mmlego.experiments.paths import results_folder
-    from mmlego.experiments.results import collect
+    from mmlego.data.paths import results_folder
+    from mmlego.runs.results import collect
 
     frame = collect(results_folder(results))
     typer.echo(f"{len(frame)} rows from {frame['run_id'].nunique()} runs")

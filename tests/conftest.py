@@ -22,6 +22,7 @@ import pytest
 import torch
 
 mpl.use("Agg")
+pytest_plugins = ["fixtures_of_runs"]
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ROOT / "experiments" / "smoke.yaml"
 

@@ -103,12 +103,12 @@ def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, mo
     seen = {}
 
     def fake(notebook, given, *, page, force):
-        from mmlego.experiments.runner import RunReport
+        from mmlego.runs.runner import RunReport
 
         seen.update(given)
         return RunReport("merge-x", "done", 1.0, Path("p.ipynb"))
 
-    monkeypatch.setattr("mmlego.experiments.runner.run_notebook", fake)
+    monkeypatch.setattr("mmlego.runs.runner.run_notebook", fake)
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"seed": 3, "epochs": 2}))
     status, out, _ = call(
         "run", "merge", "-f", tmp_path / "p.yaml", "-p", "seed=4", "--results", "r"
@@ -122,7 +122,7 @@ def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, mo
 def tuned(monkeypatch, tmp_path):
     """Where chosen values go, instead of the folder of the project."""
     monkeypatch.setattr(
-        "mmlego.experiments.tuning.tuned_path", lambda name: tmp_path / f"{name}.yaml"
+        "mmlego.bench.tuning.search.tuned_path", lambda name: tmp_path / f"{name}.yaml"
     )
     return tmp_path
 

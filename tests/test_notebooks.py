@@ -10,12 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmlego.experiments.notebooks import code_cells, default_parameters, failures
-from mmlego.experiments.provenance import code_digest
-from mmlego.experiments.record import numeric_code
-from mmlego.experiments.results import load_metrics
-from mmlego.experiments.runner import READS_RESULTS_ONLY
-from mmlego.experiments.settings import SETTINGS
+from mmlego.bench.store.code import code_digest
+from mmlego.runs.notebooks import code_cells, default_parameters, failures
+from mmlego.runs.record import numeric_code
+from mmlego.runs.results import load_metrics
+from mmlego.runs.runner import READS_RESULTS_ONLY
+from mmlego.runs.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))

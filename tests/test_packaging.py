@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,26 +15,26 @@ from packaging.version import Version
 
 import mmlego
 
-ALLOWED = {
-    # room -> rooms of the package that it may import besides itself; None stands for all
-    "lego": {"errors"},
-    "encoders": {"errors", "lego"},
-    "baselines": {"errors", "lego", "encoders"},
-    "dynamics": {"errors", "lego", "encoders", "baselines"},
-    "amc": {"errors", "lego", "encoders", "baselines"},
-    "fusion": {"errors", "lego", "encoders", "baselines", "amc"},
-    "data": {"errors", "_version"},
-    "learning": {"errors", "data"},
-    "figures": {"errors", "learning", "data"},
-}
-OUTSIDE = {
-    "lego": {"torch", "einops", "safetensors"},
-    "encoders": {"torch", "einops"},
-    "baselines": {"torch", "einops"},
-    "dynamics": {"torch"},
-    "amc": {"torch", "einops"},
-    "fusion": {"torch", "einops"},
-}
+# From the ground up: a room may import those before it, and nothing else of the package.
+ROOMS = (
+    "data",
+    "learning",
+    "lego",
+    "models",
+    "methods",
+    "bench",
+    "runs",
+    "figures",
+    "reporting",
+    "studies",
+    "book",
+)
+# Rooms that know less than those before them.
+ALONE = {"lego": set(), "models": {"lego"}, "figures": {"data", "learning", "methods"}}
+OUTSIDE = {"lego": {"torch", "einops", "safetensors"}, "models": {"torch", "einops"}}
+# Studies that read what other studies found.
+READERS = {"answer": None, "tokens": {"amc"}, "weights": {"lego"}}
+LARGEST_ROOM = 16
 
 
 def _modules(root, room=""):
@@ -140,23 +141,96 @@ def test_public_names_can_be_imported():
         _ = mmlego.LegoBlok
 
 
-@pytest.mark.parametrize("room", sorted(ALLOWED))
-def test_arrows_between_rooms_point_one_way(repository, room):
+def test_the_package_has_the_rooms_of_its_plan(repository):
+    rooms = {path.parent.name for path in (repository / "mmlego").glob("*/__init__.py")}
+    assert rooms == set(ROOMS)
+    modules = {path.name for path in (repository / "mmlego").glob("*.py")}
+    assert modules == {"__init__.py", "_version.py", "cli.py", "errors.py"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_rooms_point_down(repository, room):
+    below = ALONE.get(room, set(ROOMS[: ROOMS.index(room)])) | {room, "errors", "_version"}
     for path in _modules(repository, room):
         for name in _imported(path):
             parts = name.split(".")
             if parts[0] == "mmlego" and len(parts) > 1:
-                assert parts[1] in ALLOWED[room] | {room}, f"{path.name} imports {name}"
+                assert parts[1] in below, f"{path} imports {name}"
         for name in _imported(path, top=True) if room in OUTSIDE else ():
             known = OUTSIDE[room] | set(sys.stdlib_module_names) | {"mmlego"}
-            assert name.split(".")[0] in known, f"{path.name} imports {name}"
+            assert name.split(".")[0] in known, f"{path} imports {name}"
 
 
-def test_nobody_imports_the_book_or_the_command_line(repository):
+def test_studies_do_not_import_one_another(repository):
+    """But for those that are about what others found."""
+    for path in _modules(repository, "studies"):
+        own = path.relative_to(repository / "mmlego" / "studies").parts[0]
+        allowed = READERS.get(own, set())
+        for name in _imported(path):
+            parts = name.split(".")
+            if parts[:2] == ["mmlego", "studies"] and len(parts) > 2 and allowed is not None:
+                assert parts[2] in allowed | {own}, f"{path} imports {name}"
+
+
+def test_no_module_imports_itself_through_others(repository):
+    names = {_name_of(repository, path) for path in _modules(repository)}
+    graph = {_name_of(repository, path): _top_imports(path, names) for path in _modules(repository)}
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, f"cycle of imports: {' -> '.join([*path, name])}"
+        if name in done or name not in graph:
+            return
+        path.append(name)
+        for other in sorted(graph[name]):
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in graph:
+        visit(name)
+
+
+def _name_of(repository, path):
+    parts = path.relative_to(repository).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _top_imports(path, names):
+    """Modules that importing a file imports; what only type checking imports is not among them."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("mmlego"):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & names
+            if inner - names:
+                found.add(node.module)
+    return found
+
+
+def test_no_module_reaches_into_the_privates_of_another(repository):
     for path in _modules(repository):
-        if path.parent.name == "book" or path.name == "cli.py":
-            continue
-        assert not {n for n in _imported(path) if n.startswith(("mmlego.book", "mmlego.cli"))}, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("mmlego."):
+                private = [a.name for a in node.names if re.match(r"_[^_]", a.name)]
+                assert not private, f"{path} imports {private} of {node.module}"
+
+
+def test_no_room_is_a_hall(repository):
+    for folder in {path.parent for path in _modules(repository)}:
+        files = list(folder.glob("*.py"))
+        assert len(files) <= LARGEST_ROOM, f"{folder} holds {len(files)} modules"
+
+
+def test_tests_mirror_the_package(repository):
+    for path in (repository / "tests").rglob("test_*.py"):
+        place = path.parent.relative_to(repository / "tests")
+        assert (repository / "mmlego" / place).is_dir(), f"{path}: no room {place}"
+
+
+def test_nobody_imports_the_command_line(repository):
+    for path in _modules(repository):
+        assert not {n for n in _imported(path) if n.startswith("mmlego.cli")}, path
 
 
 def test_modules_and_functions_stay_small(repository):

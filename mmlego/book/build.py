@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmlego.book.pages import executed_pages
 from mmlego.book.prepare import prepare
+from mmlego.data.paths import project_root
 from mmlego.errors import RunError
-from mmlego.experiments.notebooks import failures, read_notebook
-from mmlego.experiments.paths import project_root
+from mmlego.runs.notebooks import failures, read_notebook
 
 
 def build(root: Path | None = None) -> Path:

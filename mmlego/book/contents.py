@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mmlego.book.pages import Page
-from mmlego.data.card import Card
+from mmlego.data.cards.card import Card
 
 _METHODS = [
     "encoders",

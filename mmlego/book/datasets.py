@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmlego.book.pages import Page
-from mmlego.data.card import Card, SourceFile
+from mmlego.data.cards.card import Card, SourceFile
 
 _LEVELS = {
     "open": "open, fetched with a checksum",

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego.errors import RunError
-from mmlego.experiments import claims, frontpage, league, leaguepage, overview
+from mmlego.studies.answer import claims, home, main_table, main_table_page, summary_page
 
 
 def answer_page(results: Path, folder: Path) -> str:
@@ -19,27 +19,27 @@ def answer_page(results: Path, folder: Path) -> str:
     any result it says so and how to get them, so that a fresh clone still has a home page.
     """
     try:
-        tasks = league.load_tasks(results) if league.benchmark_records(results) else []
+        tasks = main_table.load_tasks(results) if main_table.benchmark_records(results) else []
         return _from_benchmark(tasks, folder) if tasks else _from_blocks(results, folder)
     except RunError as problem:
         why = str(problem).replace(str(results), results.name)
         return f"```{{warning}}\nThere are no results yet ({why}).\n```\n"
 
 
-def _from_benchmark(tasks: list[league.Task], folder: Path) -> str:
-    table = league.main_table(tasks)
+def _from_benchmark(tasks: list[main_table.Task], folder: Path) -> str:
+    table = main_table.main_table(tasks)
     return (
-        f'<div class="mml-answer">\n\n{frontpage.headline(tasks)}\n\n</div>\n\n'
-        f"{frontpage.how_sure(tasks)}\n\n{claims.sentences(claims.compared(tasks))}\n\n"
+        f'<div class="mml-answer">\n\n{home.headline(tasks)}\n\n</div>\n\n'
+        f"{home.how_sure(tasks)}\n\n{claims.sentences(claims.compared(tasks))}\n\n"
         + _shown(
-            leaguepage.grid_figure(table),
+            main_table_page.grid_figure(table),
             folder,
             "Means of all methods on all data sets",
             "Mean of every way of combining modalities on every data set, tinted by its distance "
             "from the best of that data set. [The main table](runs/table1.ipynb) has spread, "
             "published values and tests.",
         )
-        + f"\n{_as_markdown(frontpage.answer_table(tasks))}\n\n"
+        + f"\n{_as_markdown(home.answer_table(tasks))}\n\n"
         "Mean ± standard deviation over repeats. The best single block is chosen by validation "
         "loss in each repeat, so it is a fair rival; the columns that say best are picked by test "
         "results and flatter the winner.\n"
@@ -47,9 +47,9 @@ def _from_benchmark(tasks: list[league.Task], folder: Path) -> str:
 
 
 def _from_blocks(results: Path, folder: Path) -> str:
-    found = overview.load_from(results)
-    lines = "\n".join(f"* {line}" for line in overview.answer(found))
-    drawn = overview.difference_figure(found)
+    found = summary_page.load_from(results)
+    lines = "\n".join(f"* {line}" for line in summary_page.answer(found))
+    drawn = summary_page.difference_figure(found)
     figure = (
         _shown(
             drawn,
@@ -63,8 +63,9 @@ def _from_blocks(results: Path, folder: Path) -> str:
         else ""
     )
     return (
-        f'<div class="mml-answer">\n\n{overview.headline(found)}\n\n</div>\n\n{lines}\n\n{figure}\n'
-        f"{_as_markdown(overview.best_table(found))}\n\n"
+        f'<div class="mml-answer">\n\n{summary_page.headline(found)}\n\n</div>\n\n'
+        f"{lines}\n\n{figure}\n"
+        f"{_as_markdown(summary_page.best_table(found))}\n\n"
         "The best single block is chosen by validation loss in each repeat, so it is a fair rival; "
         "the highest mean of all is picked by test results and flatters the winner.\n"
     )

@@ -8,10 +8,10 @@ from mmlego.book.contents import contents_text
 from mmlego.book.datasets import dataset_index, dataset_page
 from mmlego.book.home import answer_page
 from mmlego.book.pages import executed_pages
-from mmlego.data.card import Card
-from mmlego.data.catalog import list_cards, load_card
-from mmlego.experiments.paths import project_root, results_folder
-from mmlego.experiments.record import read_records, write_text
+from mmlego.data.cards.card import Card
+from mmlego.data.cards.catalog import list_cards, load_card
+from mmlego.data.paths import project_root, results_folder
+from mmlego.runs.record import read_records, write_text
 
 
 def prepare(root: Path | None = None, results: Path | None = None) -> list[Path]:

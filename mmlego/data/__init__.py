@@ -4,17 +4,17 @@
 one division and gives the training, validation and test ``Samples`` that models are fed with.
 """
 
-from mmlego.data.card import Card
-from mmlego.data.catalog import card_dirs, list_cards, load_card
-from mmlego.data.cohort import Cohort
-from mmlego.data.fold import Fold, make_fold
-from mmlego.data.load import load_cohort
-from mmlego.data.modality import Modality
-from mmlego.data.pathways import load_signatures, with_pathways
-from mmlego.data.samples import Batch, Samples
-from mmlego.data.splits import Split, leak_rate, load_splits, make_splits, save_splits
-from mmlego.data.tabular import with_tabular
-from mmlego.data.target import ClassTarget, SurvivalTarget
+from mmlego.data.cards.card import Card
+from mmlego.data.cards.catalog import card_dirs, list_cards, load_card
+from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.load import load_cohort
+from mmlego.data.cohorts.modality import Modality
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget
+from mmlego.data.folds.fold import Fold, make_fold
+from mmlego.data.folds.pathways import load_signatures, with_pathways
+from mmlego.data.folds.samples import Batch, Samples
+from mmlego.data.folds.splits import Split, leak_rate, load_splits, make_splits, save_splits
+from mmlego.data.folds.tabular import with_tabular
 
 __all__ = [
     "Batch",

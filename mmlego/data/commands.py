@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmlego.data.availability import check as check_data
-from mmlego.data.availability import files_of, state
-from mmlego.data.card import Card
-from mmlego.data.catalog import card_dirs, list_cards, load_card
-from mmlego.data.load import load_cohort
-from mmlego.data.locate import Files, cache_dir
-from mmlego.data.splits import FIXED_UNIT, make_splits, save_splits, usual_repeats
+from mmlego.data.cards.availability import check as check_data
+from mmlego.data.cards.availability import files_of, state
+from mmlego.data.cards.card import Card
+from mmlego.data.cards.catalog import card_dirs, list_cards, load_card
+from mmlego.data.cards.locate import Files, cache_dir
+from mmlego.data.cohorts.load import load_cohort
+from mmlego.data.folds.splits import FIXED_UNIT, make_splits, save_splits, usual_repeats
 from mmlego.errors import CardError, DataError, MMLegoError
 
 app = typer.Typer(

@@ -6,32 +6,32 @@ with a semicolon; in a script, close it with ``matplotlib.pyplot.close``.
 
 from mmlego.figures import style
 from mmlego.figures.ablations import ablation_bars, paired_differences, sweep_plot
-from mmlego.figures.classification import confusion_plot, reliability_plot, roc_plot
 from mmlego.figures.comparison import method_task_plot, uplift_plot
-from mmlego.figures.confidence import (
+from mmlego.figures.curves import learning_curves
+from mmlego.figures.forest import forest_plot
+from mmlego.figures.inside.confidence import (
     confidence_by_state,
     confidence_error_curves,
     confidence_error_histogram,
     confidence_scatter,
 )
-from mmlego.figures.curves import learning_curves
-from mmlego.figures.forest import forest_plot
-from mmlego.figures.gates import feature_ranking
-from mmlego.figures.heatmaps import heatmap_grid, mean_heatmap
+from mmlego.figures.inside.gates import feature_ranking
+from mmlego.figures.inside.heatmaps import heatmap_grid, mean_heatmap
+from mmlego.figures.inside.signals import energy_correlation_bars, signals_plot, spectra_plot
+from mmlego.figures.inside.tokens import importance_histograms, replaced_histograms
+from mmlego.figures.inside.tokens_cases import extreme_cases, replacement_map
+from mmlego.figures.inside.tokens_cost import token_cost_bars
+from mmlego.figures.inside.tokens_rules import conflict_histograms, digitised_totals, rule_pairs
 from mmlego.figures.matrices import pair_matrix
-from mmlego.figures.missing import class_overview, presence_plot, survival_overview
 from mmlego.figures.modalities import modality_panels
-from mmlego.figures.ranked import ranked_table
+from mmlego.figures.predictions.classification import confusion_plot, reliability_plot, roc_plot
+from mmlego.figures.predictions.missing import class_overview, presence_plot, survival_overview
+from mmlego.figures.predictions.survival import kaplan_meier_plot, survival_calibration
 from mmlego.figures.ranking import critical_difference_plot
 from mmlego.figures.scaling import power_law, rate_curves, scaling_plot
 from mmlego.figures.search import importance_bars, search_history
-from mmlego.figures.signals import energy_correlation_bars, signals_plot, spectra_plot
-from mmlego.figures.survival import kaplan_meier_plot, survival_calibration
-from mmlego.figures.tables import cohort_table, results_table, to_html
-from mmlego.figures.tokens import importance_histograms, replaced_histograms
-from mmlego.figures.tokens_cases import extreme_cases, replacement_map
-from mmlego.figures.tokens_cost import token_cost_bars
-from mmlego.figures.tokens_rules import conflict_histograms, digitised_totals, rule_pairs
+from mmlego.figures.tables.plain import cohort_table, results_table, to_html
+from mmlego.figures.tables.ranked import ranked_table
 
 __all__ = [
     "ablation_bars",

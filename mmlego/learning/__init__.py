@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmlego.learning.device import resolve_device
-from mmlego.learning.fit import FitResult, fit, mean_loss
-from mmlego.learning.metrics import (
+from mmlego.learning.loop import FitResult, fit, mean_loss
+from mmlego.learning.metrics.scores import (
     MetricWarning,
     concordance_index,
     concordance_index_ipcw,
@@ -24,7 +24,7 @@ from mmlego.learning.objectives import (
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.seeding import seed_everything
 from mmlego.learning.settings import FitSettings
-from mmlego.learning.statistics import (
+from mmlego.learning.statistics.resampling import (
     bootstrap_ci,
     bootstrap_metric,
     calibration_table,

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mmlego.errors import DataError, MetricError, SettingsError
-from mmlego.learning.classification_metrics import accuracy, macro_f1
+from mmlego.learning.metrics.classification import accuracy, macro_f1
+from mmlego.learning.metrics.survival import check_comparable, concordance_index
 from mmlego.learning.objectives import (
     ClassificationObjective,
     CoxObjective,
@@ -16,10 +17,9 @@ from mmlego.learning.objectives import (
     SurvivalObjective,
 )
 from mmlego.learning.predict import predict_logits
-from mmlego.learning.survival_metrics import check_comparable, concordance_index
 
 if TYPE_CHECKING:
-    from mmlego.data.samples import Samples
+    from mmlego.data.folds.samples import Samples
 
 _CLASS_SCORES = {"macro_f1": macro_f1, "accuracy": accuracy}
 _SURVIVAL = (SurvivalObjective, CoxObjective)

@@ -14,7 +14,7 @@ from mmlego.errors import DataError, SettingsError, ShapeError
 from mmlego.learning.settings import SURVIVAL_LOSSES, explicit_weights
 
 if TYPE_CHECKING:
-    from mmlego.data.fold import Fold
+    from mmlego.data.folds.fold import Fold
 
 SCHEMES = ("inverse", "sqrt", "counts")
 

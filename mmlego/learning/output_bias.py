@@ -16,7 +16,7 @@ from mmlego.errors import SettingsError
 from mmlego.learning.objectives import Objective
 
 if TYPE_CHECKING:
-    from mmlego.data.samples import Samples
+    from mmlego.data.folds.samples import Samples
 
 # Keeps the logit of an outcome that never happens in training finite.
 _RIDGE = 1e-3

@@ -13,7 +13,7 @@ from mmlego.errors import DataError, ShapeError
 from mmlego.learning.device import resolve_device
 
 if TYPE_CHECKING:
-    from mmlego.data.samples import Samples
+    from mmlego.data.folds.samples import Samples
 
 
 def predict_logits(

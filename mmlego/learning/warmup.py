@@ -13,7 +13,7 @@ from mmlego.errors import SettingsError
 from mmlego.learning.settings import FitSettings
 
 if TYPE_CHECKING:
-    from mmlego.data.samples import Batch, Samples
+    from mmlego.data.folds.samples import Batch, Samples
 
 
 class Warmup:

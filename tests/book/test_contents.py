@@ -4,8 +4,8 @@ import yaml
 
 from mmlego.book.contents import contents, contents_text
 from mmlego.book.pages import executed_pages
-from mmlego.data.catalog import list_cards
-from mmlego.experiments.settings import SETTINGS, BlockSettings
+from mmlego.data.cards.catalog import list_cards
+from mmlego.runs.settings import SETTINGS, BlockSettings
 
 CARDS = {card.name: card for card in list_cards()}
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmlego.book.datasets import dataset_index, dataset_page
 from mmlego.book.pages import Page
-from mmlego.data.catalog import card_paths, list_cards, load_card
+from mmlego.data.cards.catalog import card_paths, list_cards, load_card
 
 NAMES = sorted(card_paths())
 CARDS = {card.name: card for card in list_cards()}

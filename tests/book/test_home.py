@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from mmlego.book.home import answer_page
-from mmlego.experiments.evidence import BEST, MERGE
-from mmlego.experiments.results import COLUMNS
+from mmlego.runs.results import COLUMNS
+from mmlego.studies.answer.contrasts import BEST, MERGE
 
 
 @pytest.fixture

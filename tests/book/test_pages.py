@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from mmlego.book.pages import ORDER, TITLES, executed_pages
-from mmlego.experiments.settings import SETTINGS, BlockSettings
+from mmlego.runs.settings import SETTINGS, BlockSettings
 
 
 def test_pages_are_found_by_where_they_lie(shelf):

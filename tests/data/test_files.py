@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlego.data import cache, load_card, load_cohort
-from mmlego.data.card import SourceFile
-from mmlego.data.fetch import download, verify
-from mmlego.data.locate import Files, cache_dir, data_roots, find_extra
+from mmlego.data import load_card, load_cohort
+from mmlego.data.cards.card import SourceFile
+from mmlego.data.cards.fetch import download, verify
+from mmlego.data.cards.locate import Files, cache_dir, data_roots, find_extra
+from mmlego.data.cohorts import cache
 from mmlego.errors import DataError, DownloadError
 
 CONTENT = b"id,months\n" * 100

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmlego.data import load_cohort, make_fold, make_splits
-from mmlego.data.availability import check
+from mmlego.data.cards.availability import check
 from mmlego.errors import CardError, DataError, DownloadError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlego.data.samples import Samples
+from mmlego.data.folds.samples import Samples
 
 
 @pytest.fixture(scope="module", autouse=True)

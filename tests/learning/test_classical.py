@@ -4,7 +4,7 @@ import pytest
 from mmlego.errors import DataError, SettingsError, ShapeError
 from mmlego.learning import classical
 from mmlego.learning.classical import fit_classes, fit_survival
-from mmlego.learning.metrics import auc, concordance_index
+from mmlego.learning.metrics.scores import auc, concordance_index
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmlego.errors import SettingsError
-from mmlego.learning.fit import fit
+from mmlego.learning.loop import fit
 from mmlego.learning.objectives import ClassificationObjective, SurvivalObjective
 from mmlego.learning.output_bias import base_rate_logits, output_layers, start_at_base_rate
 from mmlego.learning.settings import FitSettings

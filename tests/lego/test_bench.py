@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from mmlego import bench
+from mmlego.studies.checks import speed
 
 
 def test_merge_keeps_one_latent_per_block():
-    memory = bench.merge_memory(batch=8)
+    memory = speed.merge_memory(batch=8)
     assert 0 < memory["largest_block"] < memory["peak"] <= memory["allowance"]
 
 
 def test_step_is_measured_against_its_floor():
-    row = bench.step_against_floor(3, 5, 2, repeats=1)
+    row = speed.step_against_floor(3, 5, 2, repeats=1)
     assert row["step"] > 0
     assert row["floor"] > 0
 
 
 def test_re_balancing_is_measured_against_its_block():
-    assert 0 < bench.rebalancing_share(4, 2, 3, 16, repeats=1) < float("inf")
+    assert 0 < speed.rebalancing_share(4, 2, 3, 16, repeats=1) < float("inf")

@@ -1,21 +1,21 @@
 """One loader per kind of publication; a card names the one that reads its files."""
 
-from mmlego.data.sources.adni import load_adni
-from mmlego.data.sources.citeseq import load_citeseq
-from mmlego.data.sources.dermatology import load_ham10000
-from mmlego.data.sources.eicu import load_eicu
 from mmlego.data.sources.embedded import load_transbig, load_wdbc
-from mmlego.data.sources.enrico import load_enrico
-from mmlego.data.sources.hspc import load_hspc
-from mmlego.data.sources.mimic4 import load_mimic4
-from mmlego.data.sources.mogonet import load_mogonet
-from mmlego.data.sources.oasis import load_oasis
-from mmlego.data.sources.physionet import load_physionet
+from mmlego.data.sources.images.adni import load_adni
+from mmlego.data.sources.images.dermatology import load_ham10000
+from mmlego.data.sources.images.enrico import load_enrico
+from mmlego.data.sources.images.oasis import load_oasis
+from mmlego.data.sources.images.spots import load_spots
+from mmlego.data.sources.omics.citeseq import load_citeseq
+from mmlego.data.sources.omics.hspc import load_hspc
+from mmlego.data.sources.omics.mogonet import load_mogonet
+from mmlego.data.sources.omics.tcga import load_tcga
+from mmlego.data.sources.records.eicu import load_eicu
+from mmlego.data.sources.records.mimic4 import load_mimic4
+from mmlego.data.sources.records.physionet import load_physionet
 from mmlego.data.sources.request import Request
-from mmlego.data.sources.spots import load_spots
 from mmlego.data.sources.synthetic import load_synthetic
 from mmlego.data.sources.tables import load_tables
-from mmlego.data.sources.tcga import load_tcga
 
 SOURCES = {
     "tcga": load_tcga,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mmlego.data.cohort import Cohort
-from mmlego.data.modality import Modality
+from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.modality import Modality
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget
 from mmlego.data.sources.request import Request
-from mmlego.data.target import ClassTarget, SurvivalTarget
 
 _GRADES = {
     "grade_well": "well differentiated",

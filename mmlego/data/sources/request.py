@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmlego.data.card import Card
-from mmlego.data.cohort import Cohort
-from mmlego.data.locate import Files
-from mmlego.data.modality import Modality, bag_from_rows
-from mmlego.data.target import Target
+from mmlego.data.cards.card import Card
+from mmlego.data.cards.locate import Files
+from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.modality import Modality, bag_from_rows
+from mmlego.data.cohorts.target import Target
 from mmlego.errors import DataError, DownloadError
 
 

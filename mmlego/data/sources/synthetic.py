@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlego.data.cohort import Cohort
-from mmlego.data.modality import Modality
+from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.modality import Modality
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget, Target
 from mmlego.data.sources.request import Request
-from mmlego.data.target import ClassTarget, SurvivalTarget, Target
 from mmlego.errors import DataError
 
 _TYPICAL_TIME = 24.0  # months

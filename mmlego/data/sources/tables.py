@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mmlego.data.card import ModalityCard
-from mmlego.data.cohort import Cohort
-from mmlego.data.modality import Modality
+from mmlego.data.cards.card import ModalityCard
+from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.modality import Modality
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget, Target
 from mmlego.data.sources.request import Request, align, require_columns
-from mmlego.data.target import ClassTarget, SurvivalTarget, Target
 from mmlego.errors import CardError, DataError
 
 

@@ -1,0 +1,1 @@
+"""Finished fits, found again by everything that decides them: data, settings and code."""

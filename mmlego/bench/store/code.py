@@ -1,0 +1,130 @@
+"""Digests of code, by which a fit is known to be made by the very code that is here."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from mmlego.errors import RunError
+
+PACKAGE = Path(__file__).resolve().parents[2]
+# Storage, settings and bookkeeping: needed to compute numbers, but unable to change them.
+_NOT_NUMERIC = (
+    "mmlego.errors",
+    "mmlego._version",
+    "mmlego.bench.store.code",
+    "mmlego.bench.outcome",
+    "mmlego.bench.settings",
+    "mmlego.bench.store.fits",
+    "mmlego.data.paths",
+    "mmlego.reporting.outcomes",
+    "mmlego.runs.session",
+    "mmlego.runs.settings",
+)
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    """Drop docstrings, so that better words do not make a result look stale."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list) or not body or not isinstance(body[0], ast.Expr):
+            continue
+        if isinstance(getattr(body[0], "value", None), ast.Constant) and len(body) > 1:
+            node.body = body[1:]
+    return tree
+
+
+def _file_of(module: str) -> Path | None:
+    """The source file of a module of this package, or None for what is no module of it."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    if path.with_suffix(".py").is_file() and path != PACKAGE:
+        return path.with_suffix(".py")
+    return path / "__init__.py" if (path / "__init__.py").is_file() else None
+
+
+def _source_of(module: str, importer: str) -> Path:
+    """The source file of a module that must be there.
+
+    Raises:
+        RunError: If it is not: code that is not found must not count as code that is the same.
+    """
+    path = _file_of(module)
+    if path is None:
+        raise RunError(
+            f"code of {importer}: module '{module}' is not in the package; name the module by what "
+            "it is called now"
+        )
+    return path
+
+
+def _imports(tree: ast.AST, importer: str) -> set[str]:
+    """Modules of this package that a module imports by their absolute names.
+
+    Raises:
+        RunError: If one of them is not there.
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module):
+            _source_of(node.module, importer)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module, *(name for name in inner if _file_of(name))}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if _is_ours(alias.name)}
+    return found
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == "mmlego"
+
+
+def code_digest(*code: ModuleType | Callable[..., object]) -> str:
+    """Hash the code of some modules and of all that they import from this package.
+
+    Comments, layout, docstrings, and modules that cannot change a number do not count.
+
+    Args:
+        code: Modules of this package, or functions and classes, which stand for their modules.
+
+    Returns:
+        12 hexadecimal digits.
+
+    Raises:
+        RunError: If one of them is no module of this package, or imports one that is not there.
+    """
+    return _digest(tuple(sorted({_module_name(item) for item in code})))
+
+
+def _module_name(item: ModuleType | Callable[..., object]) -> str:
+    item = getattr(item, "func", item)  # what a partial calls
+    name = item.__name__ if isinstance(item, ModuleType) else getattr(item, "__module__", None)
+    if not isinstance(name, str) or not _is_ours(name):
+        raise RunError(f"code of {item!r}: expected a module, function or class of this package")
+    return name
+
+
+@lru_cache(maxsize=64)
+def _digest(modules: tuple[str, ...]) -> str:
+    seen: dict[str, str] = {}
+    waiting = [(name, "a fit") for name in modules]
+    while waiting:
+        name, importer = waiting.pop()
+        path = _source_of(name, importer)
+        if name in _NOT_NUMERIC or str(path) in seen:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        waiting += [(found, name) for found in sorted(_imports(tree, name))]
+        seen[str(path)] = ast.dump(_without_docstrings(tree))
+    text = "\n".join(
+        f"{Path(path).relative_to(PACKAGE).as_posix()}:{seen[path]}" for path in sorted(seen)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def notebook_digest(cells: list[str]) -> str:
+    """Hash the code cells of a notebook, 12 hexadecimal digits."""
+    return hashlib.sha256("\n\f".join(cells).encode()).hexdigest()[:12]

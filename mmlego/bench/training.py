@@ -1,0 +1,396 @@
+"""Train one model on one fold, or take the very same fit from the store."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmlego.bench.outcome import Outcome
+from mmlego.bench.settings import BlockSettings
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.data import samples_digest
+from mmlego.bench.store.fits import FitStore, StoredFit, fit_key
+from mmlego.data.folds.fold import Fold
+from mmlego.data.folds.samples import Samples
+from mmlego.errors import ModalityError, SettingsError
+from mmlego.learning.loop import FitResult, fit
+from mmlego.learning.metrics.scores import evaluate
+from mmlego.learning.objectives import Objective, objective_for
+from mmlego.learning.predict import predict_logits
+from mmlego.learning.settings import FitSettings
+from mmlego.lego.block import LegoBlock
+from mmlego.models.encoders.amil import ABMIL
+from mmlego.models.encoders.snn import SNN
+from mmlego.models.encoders.unimodal import Unimodal
+from mmlego.models.encoders.vision import ConvNet
+
+ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
+BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
+_LOGITS = "__test_logits__"
+# Settings that only some notebooks have.
+_FURTHER = (
+    "weight_decay",
+    "schedule",
+    "criterion",
+    "check_every",
+    "class_weights",
+    "warmup",
+    "warmup_mode",
+)
+Log = Callable[[str], None] | None
+LogitsOf = Callable[[nn.Module, Samples], Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained.
+
+    Attributes:
+        method: Name in the registry.
+        variant: Configuration, empty for the default.
+        names: Modalities that the model sees, in its order.
+        fit: How it is trained.
+        options: What else decides the model: its constructor's options, in JSON types.
+        seed: Base seed; that of the fit depends on the fold and on all of the above names too.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    method: str
+    variant: str
+    names: tuple[str, ...]
+    fit: FitSettings
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 1
+    device: str = "auto"
+
+    def seed_for(self, fold: Fold) -> int:
+        """The seed of this fit on this fold."""
+        names = self.names[0] if len(self.names) == 1 else self.names
+        place = (fold.cohort, fold.unit, fold.repeat)
+        return derived_seed(self.seed, *place, self.method, self.variant, names)
+
+
+def objective_of(fold: Fold, settings: FitSettings) -> Objective:
+    """What a fit minimizes on a fold."""
+    weights = None if settings.class_weights == "none" else settings.class_weights
+    return objective_for(fold, class_weights=weights, survival_loss=settings.survival_loss)
+
+
+def encoder_method(kind: str) -> str:
+    """The encoder that suits a kind of modality.
+
+    ``snn`` for tables, ``convnet`` for images, ``abmil`` for everything else.
+    """
+    return {"tabular": "snn", "image": "convnet"}.get(kind, "abmil")
+
+
+def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
+    """The part of a notebook's settings that training needs."""
+    values = {
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "l1": settings.l1,
+        "patience": settings.patience or None,
+        "output_bias": settings.output_bias,
+    }
+    values |= {name: getattr(settings, name) for name in _FURTHER if hasattr(settings, name)}
+    return FitSettings(**(values | changes))
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed that depends on all parts, so that no two fits of a run share their random numbers."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4]) % (2**31)
+
+
+def build_encoder(fold: Fold, modality: str, **options: object) -> nn.Module:
+    """An untrained SNN, ABMIL or ConvNet with the right widths for a modality of a fold."""
+    _check_modality(fold, modality)
+    network = ENCODERS[encoder_method(fold.kinds[modality])]
+    return network(fold.widths[modality], fold.n_outputs, **options)
+
+
+def build_block(
+    fold: Fold,
+    modality: str,
+    settings: BlockSettings,
+    *,
+    encoder: nn.Module | None,
+    variant: str,
+    **options: object,
+) -> LegoBlock:
+    """An untrained block: from scratch, or wrapped round a copy of a trained encoder.
+
+    Further options are those of ``LegoBlock``, and take precedence over the settings.
+    """
+    _check_modality(fold, modality)
+    if variant not in BLOCK_VARIANTS or (encoder is None) != (variant == "scratch"):
+        raise SettingsError(
+            f"block of '{modality}': expected variant 'scratch' without an encoder, or 'wrapped' "
+            "or "
+            f"'frozen' with one, got '{variant}' {'without' if encoder is None else 'with'} an "
+            "encoder"
+        )
+    return LegoBlock(
+        fold.widths[modality] if encoder is None else encoder.out_dim,
+        fold.n_outputs,
+        encoder=copy.deepcopy(encoder),
+        freeze=BLOCK_VARIANTS[variant],
+        name=modality,
+        **(_block_shape(settings) | options),
+    )
+
+
+def _block_shape(settings: BlockSettings) -> dict[str, object]:
+    names = ("profile", "latent_channels", "latent_dim", "depth")
+    return {name: getattr(settings, name) for name in names}
+
+
+def train_encoder(
+    fold: Fold,
+    modality: str,
+    settings: BlockSettings,
+    store: FitStore,
+    log: Log = None,
+    *,
+    fit_changes: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> tuple[Outcome, Unimodal]:
+    """Train the encoder of one modality with a linear head and test it."""
+    recipe = Recipe(
+        method=encoder_method(fold.kinds[modality]),
+        variant="",
+        names=(modality,),
+        fit=fit_settings(settings, **(fit_changes or {})),
+        options=dict(options or {}),
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return train_recipe(
+        fold,
+        recipe,
+        lambda: Unimodal(modality, build_encoder(fold, modality, **recipe.options)),
+        store,
+        log=log,
+    )
+
+
+def train_block(
+    fold: Fold,
+    modality: str,
+    variant: str,
+    settings: BlockSettings,
+    store: FitStore,
+    *,
+    encoder: tuple[Outcome, Unimodal] | None = None,
+    log: Log = None,
+    fit_changes: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> tuple[Outcome, Unimodal]:
+    """Train a block on one modality.
+
+    ``scratch``, ``wrapped`` round an encoder, or with it ``frozen``.
+    """
+    trained = encoder[1].model.encoder if encoder else None
+    chosen = _block_shape(settings) | dict(options or {})
+    recipe = Recipe(
+        method="lego_block",
+        variant=variant,
+        names=(modality,),
+        fit=fit_settings(settings, **(fit_changes or {})),
+        options=chosen,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return train_recipe(
+        fold,
+        recipe,
+        lambda: Unimodal(
+            modality,
+            build_block(fold, modality, settings, encoder=trained, variant=variant, **chosen),
+        ),
+        store,
+        parent=encoder[0].key if encoder else "",
+        log=log,
+    )
+
+
+def train_recipe(
+    fold: Fold,
+    recipe: Recipe,
+    build: Callable[[], nn.Module],
+    store: FitStore,
+    *,
+    parent: str = "",
+    code: str = "",
+    validated: bool = True,
+    logits_of: LogitsOf | None = None,
+    facts: Mapping[str, object] | None = None,
+    log: Log = None,
+) -> tuple[Outcome, nn.Module]:
+    """Build, train or fetch, and test one model under the contract of several modalities.
+
+    Every sample that has any of the modalities is trained on and tested.
+
+    Args:
+        fold: Data.
+        recipe: What to train.
+        build: Makes the untrained model; called with the seed of the fit set.
+        store: Where finished fits lie.
+        parent: Key of a fit that the model builds on.
+        code: Digest of the code of the model, where this module does not import it.
+        validated: Whether training sees the validation part; without, the settings have no
+            patience.
+        logits_of: How logits (n, k) come from a trained model and a part, where it is not by
+            calling it on the inputs; ``code`` must cover it.
+        facts: What else the outcome is to say.
+        log: Called with one line per epoch.
+    """
+    seed = recipe.seed_for(fold)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+    parts = {
+        name: part.select(sorted(recipe.names)).having(sorted(recipe.names))
+        for name, part in fold.parts().items()
+        if validated or name != "val"
+    }
+    key = fit_key(
+        model=[recipe.method, recipe.variant, list(recipe.names), dict(recipe.options)],
+        fit=dataclasses.asdict(recipe.fit),
+        data={name: samples_digest(part) for name, part in parts.items()},
+        seed=seed,
+        device=recipe.device,
+        parent=parent,
+        torch=torch.__version__,
+        code=[code_digest(train_recipe), code],
+    )
+    stored = store.get(key)
+    if stored is None:
+        what = "+".join(recipe.names)
+        store.require_writable(
+            f"{recipe.method} {recipe.variant} of '{what}', repeat {fold.repeat}"
+        )
+        stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, logits_of, log)
+    model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
+    return _outcome(stored, fold, recipe, parts, facts or {}), model.eval()
+
+
+def _fit_and_store(
+    key: str,
+    model: nn.Module,
+    parts: dict[str, Samples],
+    fold: Fold,
+    recipe: Recipe,
+    seed: int,
+    store: FitStore,
+    logits_of: LogitsOf | None,
+    log: Log,
+) -> StoredFit:
+    objective = objective_of(fold, recipe.fit)
+    result: FitResult = fit(
+        model,
+        parts["train"],
+        parts["val"] if len(parts.get("val", ())) else None,
+        objective,
+        settings=recipe.fit,
+        seed=seed,
+        device=recipe.device,
+        log=log,
+    )
+    read = logits_of or functools.partial(predict_logits, device=recipe.device)
+    logits = read(model, parts["test"])
+    median = risk_median(model, parts["train"], fold, recipe.device, objective, logits_of=read)
+    facts = median | {
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "best_val_loss": result.best_val_loss,
+        "seconds": result.seconds,
+        "n_parameters": result.n_parameters,
+    }
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return store.put(key, weights | {_LOGITS: logits}, facts)
+
+
+def _outcome(
+    stored: StoredFit,
+    fold: Fold,
+    recipe: Recipe,
+    parts: dict[str, Samples],
+    further: Mapping[str, object],
+) -> Outcome:
+    facts = dict(stored.facts)
+    members = {member for name in recipe.names for member in fold.members(name)}
+    return outcome_of(
+        stored.tensors[_LOGITS],
+        parts["test"],
+        fold,
+        method=recipe.method,
+        variant=recipe.variant,
+        modalities=tuple(members),
+        n_train=len(parts["train"]),
+        seconds=facts.pop("seconds"),
+        history=facts.pop("history"),
+        facts=facts | {"sha256": stored.sha256} | dict(further),
+        key=stored.key,
+        objective=objective_of(fold, recipe.fit),
+    )
+
+
+def outcome_of(
+    logits: Tensor,
+    test: Samples,
+    fold: Fold,
+    *,
+    modalities: tuple[str, ...],
+    objective: Objective | None = None,
+    **rest: object,
+) -> Outcome:
+    """Score logits of the test part and wrap them up.
+
+    The objective is the usual one of the fold's task unless another is given.
+    """
+    prediction = (objective or objective_for(fold)).predict(logits)
+    return Outcome(
+        modalities=tuple(sorted(modalities)),
+        repeat=fold.repeat,
+        ids=test.ids,
+        prediction=prediction,
+        metrics=evaluate(prediction, test, fold.train, fold),
+        **rest,
+    )
+
+
+def risk_median(
+    model: nn.Module,
+    train: Samples,
+    fold: Fold,
+    device: str,
+    objective: Objective | None = None,
+    *,
+    logits_of: LogitsOf | None = None,
+) -> dict[str, float]:
+    """Median risk on the training part, which divides patients into high and low.
+
+    Empty for classification. Logits are those of ``predict_logits`` unless told otherwise.
+    """
+    if fold.task != "survival":
+        return {}
+    objective = objective or objective_for(fold)
+    read = logits_of or functools.partial(predict_logits, device=device)
+    return {"train_risk_median": float(np.median(objective.predict(read(model, train))["risk"]))}
+
+
+def _check_modality(fold: Fold, modality: str) -> None:
+    if modality not in fold.names:
+        raise ModalityError(
+            f"fold of {fold.cohort}: expected a modality of {sorted(fold.names)}, got '{modality}'"
+        )

@@ -1,0 +1,1 @@
+"""Search of hyper-parameters, and the values that it chose."""

@@ -1,0 +1,1 @@
+"""Data cards: their schema, where they lie, and whether their files are here."""

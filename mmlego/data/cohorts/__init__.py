@@ -1,0 +1,1 @@
+"""Cohorts in memory: modalities, targets, and loading."""

@@ -1,0 +1,1 @@
+"""From a cohort and a split to scaled tensors."""

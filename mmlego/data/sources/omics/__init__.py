@@ -1,0 +1,1 @@
+"""Loaders of genes, proteins, slides and reports."""

@@ -1,0 +1,1 @@
+"""Loaders of health records and intensive-care series."""

@@ -1,0 +1,1 @@
+"""Figures of outcomes and of predictions against them."""

@@ -1,0 +1,1 @@
+"""Metrics of survival and classification, calibration, confidence, and localization."""

@@ -1,0 +1,1 @@
+"""Tests, intervals and ranks by which results are compared."""

@@ -1,0 +1,227 @@
+"""One branch per modality: stand-ins for what is absent, a gate, an encoder, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmlego.errors import SettingsError
+from mmlego.lego import checks
+from mmlego.lego.dropout import dropout as drop
+from mmlego.lego.profiles import choose
+from mmlego.models.checks import check_dropout, check_sizes
+from mmlego.models.contract import KINDS, Part, Tensors, check_kinds, read_batch
+from mmlego.models.dynamics.image import (
+    CHANNELS,
+    ImageEncoder,
+    ImageGate,
+    check_image_options,
+    check_pixels,
+    random_flips,
+)
+from mmlego.models.dynamics.options import FILLS, by_modality, fill_values
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a branch made of its modality.
+
+    Attributes:
+        here: (b,) bool, True = the sample has the modality, False = a stand-in was read.
+        hidden: (b, w), with dropout if there was any.
+        gate: Weights of the features in (0, 1): (b, c), (b, n, c), or (b, 1, h, w) of images; None
+            without a gate.
+        mask: (b, n) bool of bags and series, True = an instance that was read; None for others.
+    """
+
+    here: Tensor
+    hidden: Tensor
+    gate: Tensor | None
+    mask: Tensor | None
+
+    def gate_mean(self) -> Tensor:
+        """Return the mean of the gate over present samples, a scalar; 0 if there is none.
+
+        Instances of a bag are averaged first, so that a sample counts the same whatever its size.
+        """
+        per_sample = self.gate if self.mask is None else _mean(self.gate, self.mask)
+        rows = per_sample[self.here]
+        return rows.mean() if len(rows) else self.hidden.new_zeros(())
+
+    def shown_gate(self) -> Tensor:
+        """Return the gate without its graph; NaN at padding."""
+        gate = self.gate.detach()
+        return gate if self.mask is None else gate.masked_fill(~self.mask[..., None], torch.nan)
+
+
+class Branch(nn.Module):
+    """From the values of a modality to its hidden features (b, w)."""
+
+    def __init__(
+        self, shape: Sequence[int], fill: Tensor, gate: nn.Module | None, encoder: nn.Module
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            shape: Shape of the values of one sample, of a bag with a single instance.
+            fill: What stands in for an absent sample; ``shape`` after broadcasting.
+            gate: From values to weights that multiply them; None = no gate.
+            encoder: From weighted values to (b, w), or (b, n, w) of bags.
+        """
+        super().__init__()
+        self.shape = tuple(shape)
+        self.register_buffer("fill", fill)
+        self.gate = gate
+        self.encoder = encoder
+
+    def forward(self, part: Part, *, dropout: float, flip: bool) -> Reading:
+        """Read one modality of a batch.
+
+        Args:
+            part: Its values.
+            dropout: Rate of dropout on the hidden features; 0 = none.
+            flip: Whether images are flipped at random.
+        """
+        values, mask = self._filled(part)
+        if flip and values.ndim == 4:
+            values = random_flips(values)
+        gate = None if self.gate is None else self.gate(values)
+        hidden = self.encoder(values if gate is None else gate * values).relu()
+        hidden = hidden if mask is None else _mean(hidden, mask)
+        return Reading(part.here, drop(hidden, dropout, True), gate, mask)
+
+    def _filled(self, part: Part) -> tuple[Tensor, Tensor | None]:
+        """Return values without holes, and which instances count; all do of an absent bag."""
+        here = part.here
+        if part.values is None:
+            values = self.fill.expand(len(here), *self.shape)
+            bag = len(self.shape) == 2
+            return values, values.new_ones(len(here), 1, dtype=torch.bool) if bag else None
+        shown = here.view(-1, *[1] * (part.values.ndim - 1))
+        values = torch.where(shown, part.values, self.fill.to(part.values))
+        return values, None if part.mask is None else part.mask | ~here[:, None]
+
+
+class BranchedModel(nn.Module):
+    """What multimodal dynamics and its static rival share: branches side by side, one classifier.
+
+    The logits are an affine map of all branches joined side by side, each of which sees one
+    modality: a constant plus one function per modality. So no interaction between modalities can be
+    learned, whatever weighs a branch.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        n_outputs: int,
+        *,
+        kinds: Mapping[str, str] | None,
+        gated: bool,
+        hidden: int | Mapping[str, int],
+        dropout: float,
+        missing_fill: str,
+        means: Mapping[str, Sequence[float]] | None,
+        mask_weight: bool,
+        image_size: int,
+        patch: int = 8,
+    ) -> None:
+        """Build untrained branches and the classifier; the arguments are those of ``MMDynamics``.
+
+        Args:
+            widths: Number of features by modality.
+            n_outputs: Number of logits k.
+            kinds: Kind by modality.
+            gated: Whether features are weighted.
+            hidden: Width of the hidden features.
+            dropout: Dropout on them.
+            missing_fill: What stands in for an absent modality.
+            means: Training means for that.
+            mask_weight: Whether an absent modality is dropped instead.
+            image_size: Side of an image.
+            patch: Side of a patch.
+
+        Raises:
+            ModalityError: If there is no modality, or a name is unknown or cannot name a module.
+            SettingsError: If an argument is out of range.
+        """
+        super().__init__()
+        owner = type(self).__name__
+        check_sizes(owner, n_outputs=n_outputs)
+        check_dropout(owner, dropout)
+        choose(f"{owner}: missing_fill", missing_fill, FILLS)
+        check_image_options(owner, image_size, patch)
+        self.kinds = check_kinds(owner, widths, kinds, (*KINDS, "image"))
+        self.widths = dict(widths)
+        self.dropout = dropout
+        self.mask_weight = mask_weight
+        self.image_size = image_size
+        self.hidden = by_modality(owner, "hidden", hidden, tuple(widths))
+        check_sizes(owner, **{f"hidden of '{name}'": size for name, size in self.hidden.items()})
+        checks.names(means or {}, widths, f"{owner}: means")
+        self.branches = nn.ModuleDict()
+        for name, kind in self.kinds.items():
+            where = f"{owner}: modality '{name}'"
+            fill = fill_values(where, missing_fill, kind, widths[name], (means or {}).get(name))
+            self.branches[name] = _branch(
+                where, kind, fill, self.hidden[name], gated, image_size, patch
+            )
+        self.head = affine(sum(self.hidden.values()), n_outputs)
+
+    def _read(
+        self, inputs: Tensors, present: Tensors | None, masks: Tensors | None, *, noisy: bool
+    ) -> dict[str, Reading]:
+        """Return what every branch reads; ``noisy`` turns on dropout and flips."""
+        owner = type(self).__name__
+        parts = read_batch(owner, self.widths, self.kinds, inputs, present, masks)
+        for name, part in parts.items():
+            if self.kinds[name] == "image" and part.values is not None:
+                check_pixels(f"modality '{name}'", part.values, self.image_size)
+        dropout = self.dropout if noisy else 0.0
+        return {
+            name: self.branches[name](part, dropout=dropout, flip=noisy)
+            for name, part in parts.items()
+        }
+
+    def _fuse(
+        self, readings: Mapping[str, Reading], weights: Mapping[str, Tensor | float]
+    ) -> Tensor:
+        """Return logits (b, k); weights by modality are (b, 1), or one number for all samples."""
+        fused = [reading.hidden * weights.get(name, 1.0) for name, reading in readings.items()]
+        if self.mask_weight:
+            here = [reading.here for reading in readings.values()]
+            fused = [f * flag[:, None] for f, flag in zip(fused, here, strict=True)]
+        return self.head(torch.cat(fused, dim=1))
+
+
+def affine(fan_in: int, fan_out: int) -> nn.Linear:
+    """Build an affine map that starts from Xavier-normal weights and a bias of zero."""
+    layer = nn.Linear(fan_in, fan_out)
+    nn.init.xavier_normal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _branch(
+    owner: str, kind: str, fill: Tensor, hidden: int, gated: bool, image_size: int, patch: int
+) -> Branch:
+    width = len(fill)
+    if kind != "image":
+        gate = nn.Sequential(affine(width, width), nn.Sigmoid()) if gated else None
+        shape = (width,) if kind == "tabular" else (1, width)
+        return Branch(shape, fill, gate, affine(width, hidden))
+    if width != CHANNELS:
+        raise SettingsError(
+            f"{owner}: expected images of {CHANNELS} channels, got a width of {width}; repeat the "
+            "channel of a grey image"
+        )
+    shape = (width, image_size, image_size)
+    gate = ImageGate(patch) if gated else None
+    return Branch(shape, fill[:, None, None], gate, ImageEncoder(image_size, hidden))
+
+
+def _mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean (b, w) of x (b, n, w) over the instances of the mask, one or more each."""
+    return x.masked_fill(~mask[..., None], 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)

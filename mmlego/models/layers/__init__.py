@@ -1,0 +1,1 @@
+"""Layers and front ends that several networks are made of."""

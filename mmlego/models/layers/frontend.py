@@ -1,0 +1,137 @@
+"""What every model that fuses tokens shares: tokens of all modalities, and who has which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmlego.errors import SettingsError
+from mmlego.models.contract import KINDS, Tensors, check_kinds, read_batch
+from mmlego.models.layers.tokenizers import Tokenizer, build_tokenizer
+from mmlego.models.layers.transformer import VanillaLayer
+
+TOKEN_KINDS = (*KINDS, "image", "volume")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch as tokens.
+
+    Attributes:
+        tokens: (b, m, n, w), modalities in the order of the model; stand-ins where absent.
+        here: (b, m) bool, True = the sample has the modality.
+    """
+
+    tokens: Tensor
+    here: Tensor
+
+
+class FrontEnd(nn.Module):
+    """Tokenizers, positions, and transformer layers of each modality's own.
+
+    AMC and the models that it is compared with see the same tokens, so that they differ in how they
+    fuse alone.
+
+    Source: AMC, sections 3 and 4.1; number and shape of the own layers are ours.
+
+    Args:
+        owner: What to call the model in an error.
+        widths: Features by modality, of channels for images and volumes; gives the order.
+        kinds: Kind by modality: tabular, bag, series, image or volume; None = all are tables.
+        tokens: Tokens n per modality.
+        width: Width w of a token.
+        heads: Attention heads.
+        own_layers: Layers of each modality's own, 0 or more.
+        dropout: In [0, 1).
+        tokenizer: Of tables: ``auto`` or ``split`` into pieces, or ``query``.
+        query_self_attention: See ``mmlego.models.layers.tokenizers.Queries``.
+        missing_tokens: ``learned`` or ``zeros``, in the place of an absent modality.
+        patch: Side of a patch of an image, in pixels.
+
+    Raises:
+        ModalityError: If there is no modality or a name cannot name a sub-module.
+        SettingsError: If an option is unknown or out of range.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        widths: Mapping[str, int],
+        kinds: Mapping[str, str] | None = None,
+        *,
+        tokens: int = 32,
+        width: int = 64,
+        heads: int = 8,
+        own_layers: int = 1,
+        dropout: float = 0.1,
+        tokenizer: str = "auto",
+        query_self_attention: bool = False,
+        missing_tokens: str = "learned",
+        patch: int = 8,
+    ) -> None:
+        """Build the networks of all modalities."""
+        super().__init__()
+        if isinstance(own_layers, bool) or not isinstance(own_layers, int) or own_layers < 0:
+            raise SettingsError(
+                f"{owner}: expected own_layers to be a whole number of 0 or more, got "
+                f"{own_layers!r}"
+            )
+        self.owner, self.widths = owner, dict(widths)
+        self.kinds = check_kinds(owner, widths, kinds, TOKEN_KINDS)
+        self.tokenizers = nn.ModuleDict(
+            {
+                name: Tokenizer(
+                    build_tokenizer(
+                        self.kinds[name],
+                        widths[name],
+                        tokens=tokens,
+                        width=width,
+                        heads=heads,
+                        dropout=dropout,
+                        tokenizer=tokenizer,
+                        query_self_attention=query_self_attention,
+                        patch=patch,
+                    ),
+                    tokens,
+                    width,
+                    missing_tokens,
+                )
+                for name in self.kinds
+            }
+        )
+        self.own = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    *(VanillaLayer(width, heads, dropout) for _ in range(own_layers))
+                )
+                for name in self.kinds
+            }
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities in the order of the model."""
+        return tuple(self.kinds)
+
+    def read(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> Encoded:
+        """Return the tokens of a batch.
+
+        Args:
+            inputs: Values by modality; one left out is absent for all samples.
+            present: (b,) bool by modality; one that is not named is present in every sample.
+            masks: (b, n) bool by modality, True = a valid instance.
+
+        Raises:
+            ModalityError: If a name is unknown or a sample has no modality.
+            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
+        """
+        parts = read_batch(self.owner, self.widths, self.kinds, inputs, present, masks)
+        tokens = [self.own[name](self.tokenizers[name](part)) for name, part in parts.items()]
+        return Encoded(
+            torch.stack(tokens, dim=1), torch.stack([p.here for p in parts.values()], dim=1)
+        )

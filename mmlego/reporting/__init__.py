@@ -1,0 +1,1 @@
+"""What the pages of several questions share: tables, sentences, verdicts, standings."""

@@ -1,0 +1,118 @@
+"""Figures of a cohort's target and of one model's predictions, for either task."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.bench.outcome import Outcome
+from mmlego.data import Cohort
+from mmlego.data.cohorts.cohort import tables_of
+from mmlego.errors import MetricError
+from mmlego.learning.statistics.resampling import logrank_test
+from mmlego.reporting import outcomes as views
+from mmlego.runs.session import Session
+
+_GROUPS = {False: "predicted low risk", True: "predicted high risk"}
+
+
+def target_figure(cohort: Cohort) -> Figure:
+    """Survival of everybody, or the number of samples of each class."""
+    if cohort.task == "survival":
+        return figures.survival_overview(
+            cohort.target.event, cohort.target.time, unit=cohort.target.unit
+        )
+    return figures.class_overview(cohort.target.label, cohort.target.classes)
+
+
+def shown_outcomes(session: Session, method: str | None = None) -> list[Outcome]:
+    """The outcomes of the model that a page looks at closely, one per repeat.
+
+    Without a method it is the one with the lowest mean validation loss among those tested on
+    everybody; with one, its headline configuration.
+    """
+    if method is not None:
+        found = [o for o in session.outcomes if o.method == method and o.headline]
+        if not found:
+            raise MetricError(
+                f"closer look: no headline outcome of '{method}' in this run; add it first"
+            )
+        return found
+    groups = views.grouped(session.outcomes, tables_of(session.cohort))
+    most = max(sum(o.n_test for o in group) for group in groups.values())
+    full = {name: group for name, group in groups.items() if sum(o.n_test for o in group) == most}
+    return groups[views.chosen_by_validation(full)]
+
+
+def outcome_figure(session: Session, method: str | None = None) -> Figure:
+    """Kaplan-Meier curves of predicted risk groups with a log-rank p-value, or ROC curves."""
+    outcomes = shown_outcomes(session, method)
+    cohort = session.cohort
+    title = views.label(outcomes[0], tables_of(cohort))
+    if cohort.task == "survival":
+        return _risk_groups(outcomes, cohort, title)
+    if len(cohort.target.classes) > 2:
+        return _confusion(outcomes, cohort, title)
+    return figures.roc_plot(
+        views.all_predictions(outcomes, cohort), method=outcomes[0].method, title=title
+    )
+
+
+def _risk_groups(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
+    frame = views.first_predictions(outcomes, cohort)
+    both = frame["high"].nunique() == 2
+    p_value = None
+    if both:
+        p_value = float(
+            logrank_test(
+                frame["event"].to_numpy(), frame["time"].to_numpy(), frame["high"].to_numpy()
+            )[1]
+        )
+    return figures.kaplan_meier_plot(
+        frame["event"].to_numpy(),
+        frame["time"].to_numpy(),
+        frame["high"].tolist(),
+        unit=cohort.target.unit,
+        p_value=p_value,
+        names=_GROUPS,
+        title=title,
+    )
+
+
+def _confusion(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
+    import numpy as np
+
+    place = {name: row for row, name in enumerate(cohort.ids)}
+    k = len(cohort.target.classes)
+    counts = np.zeros((k, k), dtype=int)
+    for outcome in outcomes:
+        truth = cohort.target.label[[place[name] for name in outcome.ids]]
+        np.add.at(counts, (truth, outcome.prediction["probability"].argmax(axis=1)), 1)
+    return figures.confusion_plot(counts, cohort.target.classes, title=title)
+
+
+def calibration_figure(session: Session, method: str | None = None) -> Figure | None:
+    """Whether predicted probabilities can be taken at their word.
+
+    For survival the horizon is the upper edge of the second time bin of the first repeat, about the
+    median time of events. Nothing is drawn for more than two classes.
+    """
+    outcomes = shown_outcomes(session, method)
+    cohort = session.cohort
+    if cohort.task == "classification":
+        if len(cohort.target.classes) > 2:
+            return None
+        frame = views.all_predictions(outcomes, cohort)
+        return figures.reliability_plot(frame, method=outcomes[0].method)
+    fold = session.folds[0]
+    first = outcomes[0]
+    place = {name: row for row, name in enumerate(cohort.ids)}
+    rows = [place[name] for name in first.ids]
+    return figures.survival_calibration(
+        first.prediction["survival"][:, 1],
+        cohort.target.event[rows],
+        cohort.target.time[rows],
+        horizon=float(fold.bin_edges[2]),
+        unit=cohort.target.unit,
+        title=f"first repeat, survival to {fold.bin_edges[2]:.0f} {cohort.target.unit}",
+    )

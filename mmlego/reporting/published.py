@@ -1,0 +1,128 @@
+"""Published numbers beside ours, each with a word on whether the two can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mmlego.data.cards.catalog import card_dirs
+from mmlego.errors import DataError
+
+TABLE = "mmlego_table1.csv"
+
+# (model and group in the published table) -> (method, role of the modalities here)
+_TABLES, _OTHER, _MANY = "unimodal_tabular", "unimodal_image_or_timeseries", "multimodal"
+_ROWS = {
+    ("SNN", _TABLES): ("snn", "tabular"),
+    ("MultiModN", _TABLES): ("multimodn", "tabular"),
+    ("Perceiver", _TABLES): ("perceiver", "tabular"),
+    ("LegoBlock", _TABLES): ("lego_block", "tabular"),
+    ("ABMIL", _OTHER): ("abmil", "other"),
+    ("MultiModN", _OTHER): ("multimodn", "other"),
+    ("Perceiver", _OTHER): ("perceiver", "other"),
+    ("LegoBlock", _OTHER): ("lego_block", "other"),
+    ("SNN+ABMIL (concat, late)", _MANY): ("late_concat", "multimodal"),
+    ("SNN+ABMIL (bilinear, late)", _MANY): ("late_bilinear", "multimodal"),
+    ("Perceiver (concat, early)", _MANY): ("perceiver", "multimodal"),
+    ("MultiModN", _MANY): ("multimodn", "multimodal"),
+    ("MCAT", _MANY): ("mcat", "multimodal"),
+    ("HEALNet", _MANY): ("healnet", "multimodal"),
+    ("LegoMerge", _MANY): ("lego_merge", "multimodal"),
+    ("LegoFuse (2 epochs)", _MANY): ("lego_fuse", "multimodal"),
+}
+# Configurations of published methods that the paper gives no number for.
+_UNPUBLISHED = (
+    "stack, 0 epochs",
+    "weave, 2 epochs",
+    "merge, 2 epochs",
+    "best by validation",
+)
+COLUMNS = ["method", "role", "published", "published_sd", "comparable", "why"]
+
+
+def published_table() -> pd.DataFrame:
+    """All cells of the published comparison, as printed.
+
+    Source: Hemker et al. 2025, Table 1 (values of the poster).
+    """
+    return read_published(TABLE)
+
+
+def read_published(name: str) -> pd.DataFrame:
+    """Read a file of published numbers, as printed.
+
+    Raises:
+        DataError: If the file is not installed.
+    """
+    for folder in card_dirs():
+        path = folder / "published" / name
+        if path.is_file():
+            # "None" is the name of a model and not a gap
+            return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    raise DataError(
+        f"published numbers: {name} not found in {[str(f) for f in card_dirs()]}; reinstall mmlego"
+    )
+
+
+def published_for(
+    published: Mapping[str, Any] | None, tables: Sequence[str], split_unit: str = "patient"
+) -> pd.DataFrame:
+    """Published rows for a cohort, one per method and role of modalities; empty if there are none.
+
+    A row counts as comparable only if it was made from the same columns under the same splits: the
+    tables of the four TCGA cohorts split by slide row. Images differ everywhere, and patient-level
+    splits remove the leakage that the published ones have.
+
+    Args:
+        published: The entry ``published`` of a data card, as ``published_entry`` gives it.
+        tables: Tabular modalities of the run.
+        split_unit: ``patient`` or ``row``.
+    """
+    if not published:
+        return pd.DataFrame(columns=COLUMNS)
+    table = published_table()
+    absent = sorted(set(published["tables"]) - set(tables))
+    found = []
+    for row in table[table["dataset"] == published["dataset"]].itertuples():
+        if (row.model, row.group) not in _ROWS:
+            continue
+        method, role = _ROWS[row.model, row.group]
+        why = _why_not(published["dataset"], role, split_unit, absent)
+        found.append(
+            [method, role, row.mean, row.std, not why, why or "same tables, same kind of split"]
+        )
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def has_published(variant: str) -> bool:
+    """Whether a configuration is one that the paper gives a number for."""
+    return variant not in _UNPUBLISHED
+
+
+def _why_not(dataset: str, role: str, split_unit: str, absent: Sequence[str]) -> str:
+    """Why a published number cannot be compared with ours; empty if it can."""
+    if not dataset.startswith("TCGA"):
+        return "other patients and other variables stand in for the published data"
+    if role != "tabular":
+        return "the published images are whole slides; other image features stand in for them here"
+    if absent:
+        return f"the published models also saw {', '.join(absent)}"
+    if split_unit == "patient":
+        return "the published splits are by slide row, so patients can be in training and test"
+    return ""
+
+
+def role_of(modalities: Sequence[str], tables: Sequence[str]) -> str:
+    """Role of a set of modalities.
+
+    ``tabular`` (all tables), ``other`` (one that is no table), ``multimodal``.
+    """
+    tables_in = set(modalities) & set(tables)
+    others = set(modalities) - set(tables)
+    if tables_in and others:
+        return "multimodal"
+    if not others:
+        return "tabular" if tables_in == set(tables) else "part"
+    return "other" if len(others) == 1 else "part"

@@ -1,0 +1,327 @@
+"""Tables, figures and sentences of the notebooks `amc` and `amc_ablations`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.bench.outcome import Outcome
+from mmlego.figures import style
+from mmlego.figures.spread import interval
+from mmlego.learning.metrics.scores import main_metric
+from mmlego.learning.statistics import pairing
+from mmlego.methods.registry import METHODS
+from mmlego.reporting import outcomes as views
+from mmlego.reporting import sentences
+from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.reporting.standings import BEST_TITLE
+from mmlego.runs.session import Session
+from mmlego.studies.amc.published import published_amc
+from mmlego.studies.amc.run import (
+    AMC,
+    ARMS,
+    BEST_ALONE,
+    CHANGES,
+    INVERSE,
+    LITERAL,
+    RULES,
+    is_alone,
+    title_of,
+)
+
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+SURVIVAL_METRICS = ("c_index", "c_index_ipcw", "integrated_brier", "auc_td")
+BASE = "AMC as it is"
+
+
+def is_amc(outcome: Outcome) -> bool:
+    """Whether an outcome is one of AMC's arms, or AMC on one modality."""
+    return outcome.method == AMC and (outcome.variant in ARMS or is_alone(outcome.variant))
+
+
+def name_of(outcome: Outcome) -> str:
+    """What readers call the model of an outcome."""
+    return label_of(outcome.method, outcome.variant)
+
+
+def label_of(method: str, variant: str) -> str:
+    """What readers call a method in one of its variants."""
+    if method == AMC and (variant in ARMS or is_alone(variant) or variant == BEST_ALONE):
+        return title_of(variant)
+    best = variant.startswith("best by validation")
+    return BEST_TITLE if best else METHODS[method].title
+
+
+def metrics_of(session: Session) -> tuple[str, ...]:
+    """The metrics that the table shows: the published ones, and the main one of this book."""
+    if session.cohort.task == "survival":
+        return SURVIVAL_METRICS
+    return (*CLASS_METRICS, main_metric(session.cohort))
+
+
+def ablation_metric(session: Session) -> str:
+    """The metric of the published ablations for classes, else the main one."""
+    survival = session.cohort.task == "survival"
+    return main_metric(session.cohort) if survival else "macro_f1"
+
+
+def values(session: Session, outcomes: Sequence[Outcome], metric: str = "") -> pd.DataFrame:
+    """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
+    return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
+
+
+def forest(session: Session, metric: str = "", *, chosen: Callable = lambda o: True) -> Figure:
+    """Every chosen model on a metric, with the published value where there is one."""
+    metric = metric or main_metric(session.cohort)
+    outcomes = [o for o in session.outcomes if chosen(o)]
+    table = values(session, outcomes, metric)
+    known = published_amc(session.cohort.name)
+    known = known[known["metric"] == metric].set_index(["method", "variant"])["published"]
+    keys = {name_of(o): (o.method, o.variant if is_amc(o) else "") for o in outcomes}
+    printed = {name: known[key] for name, key in keys.items() if key in known.index}
+    if printed:
+        table["published"] = table["label"].map(printed)
+        table["comparable"] = False
+    return figures.forest_plot(
+        table,
+        metric=metric,
+        order="value",
+        published_label="published (other data)",
+        test_train_ratio=sentences.ratio(session),
+    )
+
+
+def published_forest(session: Session) -> Figure | None:
+    """Every network on the metric of the published tables; None where that is the main one.
+
+    Classical references are left out: they are not given the class weights of the networks, and a
+    score of hard decisions would compare weights instead of models.
+    """
+    metric = ablation_metric(session)
+    if metric == main_metric(session.cohort):
+        return None
+    return forest(session, metric, chosen=lambda o: METHODS[o.method].modalities != "columns")
+
+
+def modalities_forest(session: Session) -> Figure | None:
+    """AMC on each modality alone beside AMC on all; None where it was not trained alone."""
+    alone = [o for o in session.outcomes if is_amc(o) and is_alone(o.variant)]
+    if not alone:
+        return None
+    shown = [*alone, *(o for o in session.outcomes if o.variant in RULES)]
+    return forest(session, chosen=shown.__contains__)
+
+
+def metric_table(session: Session) -> pd.DataFrame:
+    """Every model on every metric: mean ± standard deviation, published values in their own rows.
+
+    Published precision is left out, since it is macro-averaged and ours is weighted.
+    """
+    metrics = metrics_of(session)
+    known = published_amc(session.cohort.name).set_index(["method", "variant", "metric"])
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in session.outcomes:
+        groups.setdefault(name_of(outcome), []).append(outcome)
+    rows = []
+    for name, found in groups.items():
+        row: dict[str, object] = {"model": name, "repeats": len(found)}
+        for metric in metrics:
+            row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
+        rows.append(row)
+        key = (found[0].method, found[0].variant if is_amc(found[0]) else "")
+        printed = {m: known.loc[(*key, m)] for m in metrics if (*key, m) in known.index}
+        if printed:
+            why = next(iter(printed.values()))["why"]
+            row = {"model": f"{name}, published (not comparable: {why})", "repeats": ""}
+            rows.append(row | {style.title(m): _printed(p) for m, p in printed.items()})
+    return pd.DataFrame(rows).fillna("")
+
+
+def _printed(row: pd.Series) -> str:
+    sd = row["published_sd"]
+    return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
+
+
+def comparisons(session: Session) -> list[pairing.Paired]:
+    """Inverse minus literal, each rule minus its other configurations, and literal minus the rest.
+
+    Literal is the default; a configuration is compared with what it changes, so that two changes
+    are never mixed.
+    """
+    shown = [o for o in session.outcomes if not is_alone(o.variant)]
+    table = values(session, shown)
+    titles = {rule: title_of(rule) for rule in RULES if title_of(rule) in set(table["label"])}
+    pairs = []
+    if len(titles) == len(RULES):
+        pairs.append(pairing.compare(table, titles[INVERSE], titles[LITERAL]))
+    for label, outcome in {name_of(o): o for o in shown}.items():
+        base = titles.get(INVERSE if _is_inverse(outcome) else LITERAL)
+        if base and label not in titles.values():
+            pairs.append(pairing.compare(table, base, label))
+    return pairs
+
+
+def _is_inverse(outcome: Outcome) -> bool:
+    """Whether an outcome is AMC under the inverse rule."""
+    return is_amc(outcome) and ARMS[outcome.variant].options.get("k_rule") == INVERSE
+
+
+def conclusion(session: Session) -> str:
+    """What the page says, computed from the run."""
+    metric = style.title(main_metric(session.cohort))
+    # What differs in the samples of the training part only is no further way of combining.
+    whole = [
+        o
+        for o in session.outcomes
+        if not (is_amc(o) and (is_alone(o.variant) or ARMS[o.variant].complete))
+    ]
+    ranked = pairing.means(values(session, whole))
+    places = list(ranked.index)
+    lines = [
+        f"* Highest mean {metric[0].lower() + metric[1:]}: **{places[0]}** "
+        f"({ranked['mean'].iloc[0]:.3f}), of {len(places)} ways to use the modalities."
+    ]
+    for rule in RULES:
+        title = title_of(rule)
+        if title in places:
+            lines.append(
+                f"* {title}: {ranked.loc[title, 'mean']:.3f}, number {places.index(title) + 1}."
+            )
+    return (
+        "\n".join(lines + _alone_line(session)) + "\n\n" + pairing.sentences(comparisons(session))
+    )
+
+
+def _alone_line(session: Session) -> list[str]:
+    alone = [o for o in session.outcomes if is_amc(o) and is_alone(o.variant)]
+    if not alone:
+        return []
+    means = pairing.means(values(session, alone))["mean"]
+    listed = ", ".join(
+        f"{name.removeprefix('AMC on ')} {value:.3f}" for name, value in means.items()
+    )
+    return [f"* AMC on a single modality: {listed}."]
+
+
+def rule_table(session: Session) -> pd.DataFrame:
+    """Mean and corrected 95 % interval of every configuration that ran under both rules.
+
+    Returns:
+        configuration, rule, mean, low, high; the interval is missing with a single repeat.
+    """
+    metric = ablation_metric(session)
+    by_variant = {}
+    for outcome in session.outcomes:
+        by_variant.setdefault(outcome.variant, []).append(outcome)
+    names = {"": BASE} | {name: title for name, (title, _) in CHANGES.items()}
+    rows = []
+    for name, title in names.items():
+        variants = {rule: f"{name}, {rule}" if name else rule for rule in RULES}
+        if not set(variants.values()) <= set(by_variant):
+            continue
+        for rule, variant in variants.items():
+            found = [o.metrics[metric] for o in by_variant[variant]]
+            shown = interval(found, test_train_ratio=sentences.ratio(session))
+            row = {"configuration": title, "rule": rule, "mean": shown.mean}
+            rows.append(row | {"low": shown.lower, "high": shown.upper})
+    return pd.DataFrame(rows)
+
+
+def rule_pairs(session: Session) -> Figure | None:
+    """Literal and inverse side by side, configuration by configuration; None without both."""
+    table = rule_table(session)
+    if table.empty:
+        return None
+    return figures.rule_pairs(table, style.title(ablation_metric(session)))
+
+
+def ablation_differences(session: Session, rule: str) -> Figure | None:
+    """Every change minus AMC as it is, paired by repeat, under one rule; None without changes."""
+    variants = [rule, *(f"{name}, {rule}" for name in CHANGES), *_RULELESS]
+    table = values(
+        session, [o for o in session.outcomes if o.variant in variants], ablation_metric(session)
+    )
+    reference = title_of(rule)
+    if reference not in set(table["label"]) or table["label"].nunique() < 2:
+        return None
+    return figures.paired_differences(
+        table,
+        reference=reference,
+        metric=ablation_metric(session),
+        test_train_ratio=sentences.ratio(session),
+    )
+
+
+_RULELESS = ("retain", "positionwise", "positionwise, after_every", "no_fusion", "strict")
+
+
+def ablation_pairs(session: Session) -> list[pairing.Paired]:
+    """The published comparisons under each rule, and the rules against each other."""
+    table = values(session, session.outcomes, ablation_metric(session))
+    ran = {o.variant for o in session.outcomes}
+    pairs = []
+    for rule in RULES:
+        changes = ["no_fusion", *(f"{name}, {rule}" for name in CHANGES)]
+        pairs += [
+            pairing.compare(table, title_of(rule), title_of(change))
+            for change in changes
+            if {rule, change} <= ran
+        ]
+    rivals = [INVERSE, "retain", "positionwise"]
+    pairs += [
+        pairing.compare(table, title_of(other), title_of(LITERAL))
+        for other in rivals
+        if {other, LITERAL} <= ran
+    ]
+    return pairs
+
+
+def ablation_conclusion(session: Session) -> str:
+    """Which published orders are found, and which reading of the rule the evidence supports."""
+    metric = ablation_metric(session)
+    means = values(session, session.outcomes, metric).groupby("label")["value"].mean()
+    lines = [_order(means, rule) for rule in RULES]
+    lines.append(_rules(session))
+    return (
+        "\n".join(line for line in lines if line)
+        + "\n\n"
+        + pairing.sentences(ablation_pairs(session))
+    )
+
+
+def _order(means: pd.Series, rule: str) -> str:
+    """Whether AMC is above each of its published removals, under one rule."""
+    whole = title_of(rule)
+    changes = ["no_fusion", *(f"{c}, {rule}" for c in ("no_contrastive", "softmax", "dense"))]
+    titles = [title_of(change) for change in changes if title_of(change) in means.index]
+    if whole not in means.index or not titles:
+        return ""
+    below = [title for title in titles if means[title] < means[whole]]
+    return (
+        f"* {whole} ({means[whole]:.3f}) is above {len(below)} of {len(titles)} removals "
+        "(published, in F1 on other data: above all four)"
+        + (f": {', '.join(f'{t} {means[t]:.3f}' for t in titles)}." if titles else ".")
+    )
+
+
+def _rules(session: Session) -> str:
+    """Literal against inverse over all configurations that ran under both."""
+    table = rule_table(session)
+    if table.empty:
+        return ""
+    wide = table.pivot_table(index="configuration", columns="rule", values="mean", sort=False)
+    gap = wide[INVERSE] - wide[LITERAL]
+    return (
+        f"* Inverse minus literal is {gap.mean():+.3f} on average over {len(gap)} configurations, "
+        f"from {gap.min():+.3f} to {gap.max():+.3f}; inverse is higher in {int((gap > 0).sum())}. "
+        "The configurations share splits and seeds, so this is no independent sample."
+    )
+
+
+def arm_list(arms: Sequence) -> str:
+    """The arms of the run, as a list."""
+    return "\n".join(f"* `{arm.name}`: {arm.title}" for arm in arms)

@@ -1,0 +1,1 @@
+"""What all runs say together: the main table, claims, protocol, and the first page."""

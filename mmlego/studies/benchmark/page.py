@@ -1,0 +1,178 @@
+"""Tables, figures and sentences of the page of the notebook `benchmark`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.bench.inputs import INPUT_TITLES, choose_inputs
+from mmlego.bench.outcome import Outcome
+from mmlego.data.cards.card import published_entry
+from mmlego.data.cohorts.cohort import tables_of
+from mmlego.figures import style
+from mmlego.learning.metrics.scores import main_metric
+from mmlego.methods.registry import METHODS
+from mmlego.reporting import outcomes, sentences, standings
+from mmlego.reporting.standings import ALONE, standing_rows, summarize
+from mmlego.runs.session import Session
+
+
+def input_sets(session: Session) -> str:
+    """The sets of modalities that models of several modalities are given, as a list."""
+    found = choose_inputs(session.folds[0], session.settings.inputs)
+    lines = [
+        f"* **{INPUT_TITLES[kind]}**: {', '.join(f'`{name}`' for name in names)}"
+        for kind, names in found.items()
+    ]
+    return "\n".join(lines) or "* only single modalities"
+
+
+def rows(session: Session) -> pd.DataFrame:
+    """Rows of the main table of this cohort."""
+    return standing_rows(
+        session.frame(),
+        metric=main_metric(session.cohort),
+        tables=tables_of(session.cohort),
+    )
+
+
+def curves(session: Session) -> pd.DataFrame:
+    """Training histories of the networks of several modalities, on the main set of inputs."""
+    shown = [o for o in session.outcomes if o.history and METHODS[o.method].modalities != "columns"]
+    many = [o for o in shown if o.variant == _main(session) and METHODS[o.method].trained]
+    return outcomes.history_table(many or shown, name=lambda outcome: METHODS[outcome.method].title)
+
+
+def _main(session: Session) -> str:
+    """Variant of the rows on the set of inputs that the published runs would have used."""
+    return INPUT_TITLES[standings.published_inputs(session.frame())]
+
+
+def forest(session: Session, which: str) -> Figure | None:
+    """Forest plot of one part of the comparison; None where nothing belongs to it.
+
+    Args:
+        session: The run.
+        which: ``multimodal`` (main set of inputs), ``others`` (the other sets), ``unimodal``, or
+            ``classical``.
+    """
+    metric = main_metric(session.cohort)
+    main = _main(session)
+    chosen = [o for o in session.outcomes if _part(o, main) == which]
+    if not chosen:
+        return None
+    tables = tables_of(session.cohort)
+    table = outcomes.forest_table(
+        chosen,
+        metric,
+        session.cohort,
+        session.settings.split_unit,
+        name=lambda outcome: _row_name(outcome, which, tables),
+    )
+    return figures.forest_plot(
+        table,
+        metric=metric,
+        test_train_ratio=sentences.ratio(session),
+        order="value",
+        published_label=sentences.published_label(session.cohort, session.settings.split_unit),
+    )
+
+
+def _part(outcome: Outcome, main: str) -> str:
+    """Which figure a row belongs to."""
+    if METHODS[outcome.method].modalities == "columns":
+        return "classical"
+    if outcome.variant in ("", "wrapped", ALONE):
+        return "unimodal"
+    return "multimodal" if outcome.variant.endswith(main) else "others"
+
+
+def _row_name(outcome: Outcome, which: str, tables: Sequence[str]) -> str:
+    best = outcome.variant.startswith(standings.BEST)
+    title = standings.BEST_TITLE if best else METHODS[outcome.method].title
+    if which == "multimodal":
+        return title
+    if which == "others":
+        return f"{title}, {outcome.variant.removeprefix(standings.BEST)}"
+    many = outcome.variant not in ("", "wrapped", ALONE)
+    what = outcome.variant if many else outcomes.modality_label(outcome.modalities, tables)
+    return f"{title}, {what}"
+
+
+def conclusion(session: Session) -> str:
+    """What the comparison says."""
+    metric = style.title(main_metric(session.cohort))
+    return standings.conclusion(rows(session), metric[0].lower() + metric[1:])
+
+
+def verdicts(session: Session) -> str:
+    """Differences to LegoMerge and LegoFuse, as HTML; empty where neither ran."""
+    table = standings.verdict_table(rows(session))
+    if table.empty:
+        return ""
+    return figures.to_html(table, caption="Differences, interval, and p after Holm")
+
+
+def classical_conclusion(session: Session) -> str:
+    """Whether the networks of several modalities beat the best reference."""
+    table = rows(session)
+    columns = table["method"].map(lambda name: METHODS[name].modalities == "columns")
+    classical = table[columns & (table["group"] == "multimodal")]
+    networks = table[~columns & (table["group"] == "multimodal")]
+    if classical.empty or networks.empty:
+        return "Nothing to compare: either no reference or no fusion network ran."
+    best = classical.groupby("label")["value"].mean().sort_values().index[-1]
+    value = classical[classical["label"] == best]["value"].mean()
+    means = networks.groupby("label")["value"].mean()
+    above = int((means > value).sum())
+    return (
+        f"The best reference on all modalities is {best} ({value:.3f}).\n"
+        f"{above} of {len(means)} networks and merges have a higher mean."
+    )
+
+
+def standing_table(session: Session) -> pd.DataFrame:
+    """Every row with its spread, the first five repeats, and the published value."""
+    cohort = session.cohort
+    table = summarize(
+        rows(session),
+        published_entry(cohort.card),
+        tables_of(cohort),
+        session.settings.split_unit,
+    )
+    return readable(table)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A summary as text."""
+
+    def spread(mean: float, sd: float) -> str:
+        if mean != mean:
+            return ""
+        return f"{mean:.3f}" if sd != sd else f"{mean:.3f} ± {sd:.3f}"
+
+    return pd.DataFrame(
+        {
+            "group": table["group"],
+            "model": table["label"],
+            "result": [spread(*pair) for pair in zip(table["mean"], table["sd"], strict=True)],
+            "repeats": table["n"],
+            "first five": [
+                spread(*pair) for pair in zip(table["mean_first"], table["sd_first"], strict=True)
+            ],
+            "published": [
+                spread(*pair)
+                for pair in zip(table["published"], table["published_sd"], strict=True)
+            ],
+            "difference": [f"{x:+.3f}" if x == x else "" for x in table["difference"]],
+            "comparable": [
+                "" if p != p else ("yes" if ok else f"no: {why}")
+                for p, ok, why in zip(
+                    table["published"], table["comparable"], table["why"], strict=True
+                )
+            ],
+        }
+    )

@@ -1,0 +1,1 @@
+"""The LegoBlock taken apart."""

@@ -1,0 +1,1 @@
+"""Requirements, cost, and stated properties, checked by running them."""

@@ -1,0 +1,1 @@
+"""What feature gates and predicted confidences of MM dynamics are worth."""

@@ -1,0 +1,139 @@
+"""A modality withheld at test, and what is put in its place: gray, zero, the mean, or nothing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mmlego.bench.configurations import Trained
+from mmlego.bench.outcome import Outcome
+from mmlego.bench.training import objective_of, outcome_of
+from mmlego.data.folds.fold import Fold
+from mmlego.data.folds.samples import Samples
+from mmlego.learning.predict import predict_logits
+from mmlego.learning.settings import FitSettings
+from mmlego.learning.statistics import pairing
+from mmlego.studies.dynamics.run import explained
+
+DROPPED = "dropped"
+FILLS = {"grey": "gray", "zero": "zero", "train_mean": "training mean", DROPPED: "dropped exactly"}
+REAL = "real"
+
+
+def fills_for(kind: str) -> tuple[str, ...]:
+    """What can stand in for a modality of a kind; for an image gray is the published way."""
+    return ("grey", "zero", "train_mean", DROPPED) if kind == "image" else ("train_mean", DROPPED)
+
+
+def refilled(trained: Trained, name: str, fill: str) -> nn.Module:
+    """A copy of a model that fills in an absent modality in another way, with the same weights."""
+    twin = copy.deepcopy(trained.model)
+    twin.mask_weight = fill == DROPPED
+    if fill != DROPPED:
+        stand_in = twin.branches[name].fill
+        stand_in.copy_(_values(trained.fold, name, fill).to(stand_in).view_as(stand_in))
+    return twin
+
+
+def _values(fold: Fold, name: str, fill: str) -> Tensor:
+    """One value per feature, or per channel of an image."""
+    if fill != "train_mean":
+        return torch.full((fold.widths[name],), {"grey": 0.5, "zero": 0.0}[fill])
+    values = fold.train.values[name]
+    if fold.kinds[name] == "bag":
+        return torch.cat(list(values)).mean(dim=0)
+    here = values[fold.train.present[name]]
+    feature_axis = 1 if fold.kinds[name] == "image" else here.ndim - 1
+    return here.movedim(feature_axis, -1).flatten(end_dim=-2).mean(dim=0)
+
+
+def without(samples: Samples, name: str) -> Samples:
+    """The same samples, of which none has a modality."""
+    absent = torch.zeros(len(samples), dtype=torch.bool)
+    return replace(samples, present=dict(samples.present) | {name: absent})
+
+
+def withheld(trained: Trained, name: str) -> list[Outcome]:
+    """Test one model with a modality withheld from everybody, once per way of filling it in.
+
+    The first outcome is that of the real inputs, on the same samples: those with another modality.
+    """
+    rest = [other for other in sorted(trained.names) if other != name]
+    part = trained.test.having(rest)
+    found = []
+    for fill in (REAL, *fills_for(trained.fold.kinds[name])):
+        model, samples = trained.model, part
+        if fill != REAL:
+            model, samples = refilled(trained, name, fill), without(part, name)
+        logits = predict_logits(model, samples, device="cpu")
+        found.append(
+            outcome_of(
+                logits,
+                part,
+                trained.fold,
+                objective=objective_of(trained.fold, FitSettings(**dict(trained.arm.fit))),
+                method=trained.arm.method,
+                variant=f"{trained.arm.name}, {name} {FILLS.get(fill, fill)}",
+                modalities=trained.names,
+                n_train=trained.outcome.n_train,
+                headline=False,
+                facts={"withheld": name, "fill": fill},
+            )
+        )
+    return found
+
+
+def confidence_by_state(runs: Iterable[Trained], name: str) -> pd.DataFrame:
+    """Predicted confidence in a modality on real inputs and on what is put in their place.
+
+    Returns:
+        repeat, modality, state (real, or the way of filling in), confidence; one row per test
+        sample that has the modality and another one.
+    """
+    frames = []
+    for trained in runs:
+        rest = [other for other in sorted(trained.names) if other != name]
+        part = trained.test.having(rest).having([name])
+        states = {REAL: (trained.model, part)} | {
+            FILLS[fill]: (refilled(trained, name, fill), without(part, name))
+            for fill in fills_for(trained.fold.kinds[name])
+            if fill != DROPPED
+        }
+        for state, (model, samples) in states.items():
+            told = explained(model, samples)["confidence"]
+            if name in told:
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "repeat": trained.fold.repeat,
+                            "modality": name,
+                            "state": state,
+                            "confidence": told[name].double().numpy(),
+                        }
+                    )
+                )
+    columns = ["repeat", "modality", "state", "confidence"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def fill_sentences(table: pd.DataFrame) -> str:
+    """Whether confidence drops when an input is no longer real, in how many repeats."""
+    if table.empty:
+        return "No arm of this run predicts confidence, or there is no second modality."
+    means = table.groupby(["modality", "state", "repeat"], sort=False)["confidence"].mean()
+    lines = []
+    for name in means.index.get_level_values("modality").unique():
+        wide = means[name].unstack("state", sort=False)
+        for state in wide.columns.drop(REAL):
+            falls = int((wide[state] < wide[REAL]).sum())
+            lines.append(
+                f"* `{name}`: mean predicted confidence {wide[REAL].mean():.3f} on real inputs, "
+                f"{wide[state].mean():.3f} with {state} in their place; lower in {falls} of "
+                f"{pairing.counted(len(wide), 'repeat')}."
+            )
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""Tables, figures and sentences of the notebook `image_dynamics`."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.bench.outcome import Outcome
+from mmlego.figures import style
+from mmlego.learning.metrics.scores import main_metric
+from mmlego.learning.statistics import pairing
+from mmlego.reporting import outcomes, sentences
+from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.runs.session import Session
+from mmlego.studies.dynamics.images import image_of
+from mmlego.studies.dynamics.page import metrics_of, name_of
+from mmlego.studies.dynamics.published import published_dynamics
+from mmlego.studies.dynamics.run import ARMS, BOTH, NONE
+
+
+def label_of(outcome: Outcome, image: str) -> str:
+    """What readers call the model of an outcome, with what it sees."""
+    base, _, rest = outcome.variant.partition(", ")
+    name = ARMS[base].title if base in ARMS else name_of(outcome)
+    name += f", {rest}" if rest else ""
+    if base and outcome.modalities == (image,):
+        return f"{name}, image only"
+    return f"{name}, trained without images" if image not in outcome.modalities else name
+
+
+def table(session: Session) -> pd.DataFrame:
+    """Every model on every metric: mean ± standard deviation."""
+    image = image_of(session.folds[0])
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in session.outcomes:
+        groups.setdefault(label_of(outcome, image), []).append(outcome)
+    return pd.DataFrame(
+        {"model": name, "sees": " + ".join(found[0].modalities), "repeats": len(found)}
+        | {
+            style.title(metric): mean_and_sd([o.metrics[metric] for o in found])
+            for metric in metrics_of(session)
+        }
+        for name, found in groups.items()
+    )
+
+
+def published_table(session: Session) -> pd.DataFrame:
+    """The published runs with images: the gap between models, as far as tasks can be compared."""
+    known = published_dynamics(
+        session.cohort.name,
+        session.settings.split_unit,
+        modalities=session.folds[0].names,
+        whole=session.cohort.capped_from is None,
+        repeats=session.settings.repeats,
+        images=True,
+    )
+    names = {
+        ("convnet", ""): "convolutional network, image only",
+        ("mm_static", "static"): ARMS["static"].title,
+        ("mm_dynamics", "both"): ARMS[BOTH].title,
+        ("mm_dynamics", "both, rna and images"): f"{ARMS[BOTH].title}, RNA and images",
+        ("mm_dynamics", "both, protein and images"): f"{ARMS[BOTH].title}, protein and images",
+        ("mm_static", "static, gray"): f"{ARMS['static'].title}, image gray",
+        ("mm_dynamics", "both, gray"): f"{ARMS[BOTH].title}, image gray",
+        ("mm_dynamics", "both, without images"): f"{ARMS[BOTH].title}, trained without images",
+    }
+    known["model"] = [names[key] for key in zip(known["method"], known["variant"], strict=True)]
+    rows = []
+    for model, part in known.groupby("model", sort=False):
+        row = {"model": model}
+        for found in part.itertuples():
+            row[style.title(found.metric)] = f"{found.published:.3f} ± {found.published_sd:.3f}"
+        why = part["why"].iloc[0]
+        rows.append(row | {"comparable": f"no: {why}" if why else "yes"})
+    return pd.DataFrame(rows)
+
+
+def forest(session: Session) -> Figure:
+    """Every model that saw everything it was trained for, on the main metric."""
+    image = image_of(session.folds[0])
+    shown = [o for o in session.outcomes if "fill" not in o.facts]
+    return figures.forest_plot(
+        outcomes.value_table(shown, main_metric(session.cohort), lambda o: label_of(o, image)),
+        metric=main_metric(session.cohort),
+        test_train_ratio=sentences.ratio(session),
+        order="value",
+    )
+
+
+def masked_text(session: Session) -> str:
+    """What replacing every test image by gray costs each model."""
+    metric, image = main_metric(session.cohort), image_of(session.folds[0])
+    rows = outcomes.value_table(session.outcomes, metric, lambda o: label_of(o, image))
+    pairs = []
+    for name in dict.fromkeys(rows["label"]):
+        gray, real = f"{name}, {image} gray", f"{name}, {image} real"
+        if {gray, real} <= set(rows["label"]):
+            pairs.append(pairing.compare(rows, gray, real))
+    return pairing.sentences(pairs) if pairs else "There is no second modality to fall back on."
+
+
+def conclusion(session: Session, found: str) -> str:
+    """What the page says: the best model, then what was said about places."""
+    metric, image = main_metric(session.cohort), image_of(session.folds[0])
+    shown = [o for o in session.outcomes if "fill" not in o.facts]
+    rows = outcomes.value_table(shown, metric, lambda o: label_of(o, image))
+    ranked = pairing.means(rows)
+    labels = set(rows["label"])
+    title = style.title(metric)
+    both = ARMS[BOTH].title
+    others = [ARMS[NONE].title, ARMS["static"].title, f"{both}, image only"]
+    pairs = [pairing.compare(rows, both, other) for other in others if {both, other} <= labels]
+    return (
+        f"* Highest mean {title[0].lower() + title[1:]}: **{ranked.index[0]}** "
+        f"({ranked['mean'].iloc[0]:.3f}).\n\n{pairing.sentences(pairs)}\n\n{found}"
+    )

@@ -1,0 +1,345 @@
+"""Tables, figures and sentences of the notebook `mm_dynamics`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmlego import figures
+from mmlego.bench.outcome import Outcome
+from mmlego.figures import style
+from mmlego.learning.metrics.scores import main_metric
+from mmlego.learning.statistics import pairing
+from mmlego.methods.registry import METHODS
+from mmlego.reporting import outcomes as views
+from mmlego.reporting import sentences
+from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.reporting.standings import BEST_TITLE
+from mmlego.runs.session import Session
+from mmlego.studies.dynamics.published import published_dynamics
+from mmlego.studies.dynamics.run import (
+    ARMS,
+    BOTH,
+    FEATURE,
+    MODALITY,
+    NONE,
+    ORACLE,
+    Arm,
+    Trained,
+    explained,
+)
+
+GATED = (BOTH, FEATURE)
+ABLATIONS = (NONE, FEATURE, MODALITY, BOTH)
+CLASS_METRICS = (
+    "weighted_f1",
+    "macro_f1",
+    "accuracy",
+    "weighted_precision",
+    "balanced_accuracy",
+    "macro_auc",
+)
+TWO_CLASS_METRICS = ("accuracy", "f1", "auc", "macro_f1", "balanced_accuracy")
+SURVIVAL_METRICS = ("c_index", "c_index_ipcw", "integrated_brier", "auc_td")
+
+
+def metrics_of(session: Session) -> tuple[str, ...]:
+    """The metrics that the table shows; the recall weighted by class sizes is the accuracy."""
+    cohort = session.cohort
+    if cohort.task == "survival":
+        return SURVIVAL_METRICS
+    return TWO_CLASS_METRICS if len(cohort.target.classes) == 2 else CLASS_METRICS
+
+
+def name_of(outcome: Outcome) -> str:
+    """What readers call the model of an outcome."""
+    if outcome.variant in ARMS:
+        return title_of(outcome.variant)
+    best = outcome.variant.startswith("best by validation")
+    return BEST_TITLE if best else METHODS[outcome.method].title
+
+
+def title_of(arm: str) -> str:
+    """What readers call an arm."""
+    return ARMS[arm].title
+
+
+def paired_sentences(session: Session, pairs: Sequence[pairing.Paired]) -> str:
+    """Comparisons with intervals; where all repeats share a test part, without."""
+    if not sentences.fixed_test(session):
+        return pairing.sentences(pairs)
+    return "\n".join(
+        f"* {pair.first} minus {pair.second}: {pair.mean:+.3f} over "
+        f"{pairing.counted(pair.n, 'seed')} on one test part."
+        for pair in pairs
+    )
+
+
+def spread_of(session: Session) -> dict[str, object]:
+    """How a figure shows the spread of repeats."""
+    if sentences.fixed_test(session):
+        return {"spread": "sd"}
+    return {"test_train_ratio": sentences.ratio(session)}
+
+
+def ablation_metric(session: Session) -> str:
+    """The metric of the published ablations for classes, else the main one."""
+    survival = session.cohort.task == "survival"
+    return main_metric(session.cohort) if survival else "macro_f1"
+
+
+def is_arm(outcome: Outcome) -> bool:
+    """Whether an outcome is one of the arms of MM dynamics."""
+    return outcome.variant in ARMS
+
+
+def values(session: Session, outcomes: Sequence[Outcome], metric: str = "") -> pd.DataFrame:
+    """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
+    return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
+
+
+def arms_forest(session: Session) -> Figure:
+    """All arms on the main metric."""
+    return _forest(session, [o for o in session.outcomes if is_arm(o)])
+
+
+def rivals_forest(session: Session) -> Figure | None:
+    """MM dynamics and MM static among the rivals; None where none ran."""
+    rivals = [o for o in session.outcomes if not is_arm(o)]
+    shown = [o for o in session.outcomes if o.variant in (BOTH, NONE, "static")]
+    return _forest(session, shown + rivals) if rivals else None
+
+
+def _forest(session: Session, outcomes: Sequence[Outcome]) -> Figure:
+    metric = main_metric(session.cohort)
+    table = values(session, outcomes)
+    known = _published(session)
+    known = known[known["metric"] == metric]
+    names = {(o.method, o.variant if is_arm(o) else ""): name_of(o) for o in outcomes}
+    hits = {
+        names[row.method, row.variant]: row
+        for row in known.itertuples()
+        if (row.method, row.variant) in names
+    }
+    if hits:
+        table["published"] = table["label"].map({k: row.published for k, row in hits.items()})
+        table["comparable"] = table["label"].map(lambda k: k in hits and hits[k].comparable)
+    comparable = bool(known["comparable"].any())
+    return figures.forest_plot(
+        table,
+        metric=metric,
+        order="value",
+        published_label="published" if comparable else "published (other data)",
+        **spread_of(session),
+    )
+
+
+def _published(session: Session) -> pd.DataFrame:
+    settings = session.settings
+    return published_dynamics(
+        session.cohort.name,
+        settings.split_unit,
+        modalities=session.folds[0].names,
+        whole=session.cohort.capped_from is None,
+        repeats=settings.repeats,
+    )
+
+
+def metric_table(session: Session) -> pd.DataFrame:
+    """Every model on every metric: mean ± standard deviation, with the published value under it."""
+    metrics = metrics_of(session)
+    known = _published(session).set_index(["method", "variant", "metric"])
+    rows = []
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in session.outcomes:
+        groups.setdefault(name_of(outcome), []).append(outcome)
+    for name, found in groups.items():
+        key = (found[0].method, found[0].variant if is_arm(found[0]) else "")
+        row = {"model": name, "repeats": len(found)}
+        for metric in metrics:
+            row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
+        rows.append(row)
+        printed = {m: known.loc[(*key, m)] for m in metrics if (*key, m) in known.index}
+        if printed:
+            first = next(iter(printed.values()))
+            kind = "comparable" if first["comparable"] else f"not comparable: {first['why']}"
+            row = {"model": f"{name}, published ({kind})", "repeats": ""}
+            rows.append(row | {style.title(m): _printed(p) for m, p in printed.items()})
+    return pd.DataFrame(rows).fillna("")
+
+
+def _printed(row: pd.Series) -> str:
+    sd = row["published_sd"]
+    return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
+
+
+def ablation_bars(session: Session) -> Figure | None:
+    """The four ablations; None where they are not part of the run."""
+    table = _ablations(session)
+    if table.empty:
+        return None
+    return figures.ablation_bars(
+        table,
+        metric=ablation_metric(session),
+        method="mm_dynamics",
+        reference=ARMS[NONE].title if ARMS[NONE].title in set(table["label"]) else None,
+    )
+
+
+def ablation_differences(session: Session) -> Figure | None:
+    """Every arm minus the plain model without either weighting, paired by repeat."""
+    metric = ablation_metric(session)
+    table = values(session, [o for o in session.outcomes if is_arm(o)], metric)
+    reference = ARMS[NONE].title
+    if reference not in set(table["label"]) or table["label"].nunique() < 2:
+        return None
+    return figures.paired_differences(
+        table,
+        reference=reference,
+        metric=metric,
+        **spread_of(session),
+    )
+
+
+def _ablations(session: Session) -> pd.DataFrame:
+    chosen = [o for o in session.outcomes if o.variant in ABLATIONS]
+    if not chosen:
+        return pd.DataFrame()
+    place = {ARMS[name].title: i for i, name in enumerate(ABLATIONS)}
+    table = values(session, chosen, ablation_metric(session))
+    return table.sort_values("label", key=lambda c: c.map(place), kind="stable")
+
+
+def rankings(runs: Sequence[Trained]) -> pd.DataFrame:
+    """Mean gate of every feature over the test samples that have it: how much is let through.
+
+    Returns:
+        modality, feature, repeat, gate; of arms without a gate, images left out, no row.
+    """
+    rows = []
+    for trained in runs:
+        if trained.arm.name not in GATED:
+            continue
+        told = explained(trained.model, trained.test)["gates"]
+        for name, gate in told.items():
+            if trained.fold.kinds[name] == "image":
+                continue
+            mean = gate[trained.test.present[name]].double().mean(dim=0).numpy()
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "modality": name,
+                        "feature": trained.fold.features[name],
+                        "repeat": trained.fold.repeat,
+                        "gate": mean,
+                    }
+                )
+            )
+    columns = ["modality", "feature", "repeat", "gate"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def ranking_text(table: pd.DataFrame) -> str:
+    """How far gates lie apart, and whether splits agree on their order."""
+    if table.empty:
+        return "No arm of this run has a gate on a table, a bag or a series."
+    lines = []
+    for name, part in table.groupby("modality", sort=False):
+        wide = part.pivot_table(index="feature", columns="repeat", values="gate")
+        mean = wide.mean(axis=1).sort_values()
+        agree = _agreement(wide)
+        lines.append(
+            f"* `{name}`: mean gates from {mean.iloc[0]:.3f} ({mean.index[0]}) to "
+            f"{mean.iloc[-1]:.3f} ({mean.index[-1]}), {mean.mean():.3f} on average"
+            + (
+                f"; rank correlation of two repeats {agree:.2f} on average."
+                if np.isfinite(agree)
+                else "."
+            )
+        )
+    return "\n".join(lines)
+
+
+def ranking_record(table: pd.DataFrame, most: int = 10) -> dict[str, dict[str, float]]:
+    """Mean gates of the features at both ends of each ranking, for the record of a run."""
+    found = {}
+    for name, part in table.groupby("modality", sort=False):
+        mean = part.groupby("feature")["gate"].mean().sort_values(ascending=False)
+        ends = mean if len(mean) <= 2 * most else pd.concat([mean.iloc[:most], mean.iloc[-most:]])
+        found[name] = {feature: float(value) for feature, value in ends.items()}
+    return found
+
+
+def _agreement(wide: pd.DataFrame) -> float:
+    """Mean Spearman correlation of the rankings of two repeats."""
+    found = wide.corr(method="spearman").to_numpy()
+    upper = found[np.triu_indices_from(found, k=1)]
+    return float(np.nanmean(upper)) if len(upper) and np.isfinite(upper).any() else float("nan")
+
+
+def comparisons(session: Session) -> list[pairing.Paired]:
+    """The ablations minus none, and MM dynamics minus what else was run; corrected together."""
+    table = values(session, [o for o in session.outcomes if o.variant != ORACLE])
+    labels = list(dict.fromkeys(table["label"]))
+    arm = {name: ARMS[name].title for name in ARMS}
+    pairs = [
+        pairing.compare(table, arm[name], arm[NONE])
+        for name in (FEATURE, MODALITY, BOTH)
+        if {arm[name], arm[NONE]} <= set(labels)
+    ]
+    if arm[BOTH] in labels:
+        others = [x for x in labels if x not in (arm[BOTH], arm[NONE], *map(arm.get, ABLATIONS))]
+        pairs += [pairing.compare(table, arm[BOTH], other) for other in others]
+    return pairs
+
+
+def conclusion(session: Session) -> str:
+    """What the page says, computed from the run."""
+    metric = style.title(main_metric(session.cohort))
+    ranked = pairing.means(values(session, session.outcomes))
+    informed = title_of(ORACLE)
+    fair = ranked.drop(index=[informed], errors="ignore")
+    lines = [
+        f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
+        f"({fair['mean'].iloc[0]:.3f}); MM dynamics is number "
+        f"{list(fair.index).index(ARMS[BOTH].title) + 1} of {len(fair)}."
+        if ARMS[BOTH].title in fair.index
+        else f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
+        f"({fair['mean'].iloc[0]:.3f})."
+    ]
+    if informed in ranked.index:
+        lines.append(
+            f"* Weighted by the true confidence, which needs the label, it reaches "
+            f"{ranked.loc[informed, 'mean']:.3f}: what better confidences could give, not a result."
+        )
+    lines += _order(session)
+    return "\n".join(lines) + "\n\n" + paired_sentences(session, comparisons(session))
+
+
+def _order(session: Session) -> list[str]:
+    """Whether the published order of the ablations is found."""
+    table = _ablations(session)
+    if session.cohort.task == "survival" or table.empty:
+        return []  # nothing was published on survival
+    if table["label"].nunique() < len(ABLATIONS):
+        return []
+    mean = table.groupby("label")["value"].mean()
+    feature, none, both, modality = (
+        mean[ARMS[name].title] for name in (FEATURE, NONE, BOTH, MODALITY)
+    )
+    found = feature >= none > max(both, modality)
+    return [
+        "* In macro F1 the replication found features only to be at least as good as none, and "
+        "both weightings by confidence below: "
+        + ("the means here have the same order." if found else "the means here are not so ordered.")
+        + f" Features only {feature:.3f}, none {none:.3f}, both {both:.3f}, modalities only "
+        f"{modality:.3f}."
+    ]
+
+
+def arm_list(arms: Sequence[Arm]) -> str:
+    """The arms of the run, as a list."""
+    return "\n".join(f"* `{arm.name}`: {title_of(arm.name)}" for arm in arms)

@@ -1,0 +1,1 @@
+"""What merging and fusing trained blocks gives."""

@@ -1,0 +1,1 @@
+"""What missing, scarce, reduced and late modalities cost, and training on disjoint patients."""

@@ -1,0 +1,1 @@
+"""What a search of hyper-parameters found."""

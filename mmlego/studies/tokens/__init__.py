@@ -1,0 +1,1 @@
+"""Which tokens AMC replaces, and which rule made the published map."""

@@ -1,0 +1,1 @@
+"""Merging weights instead of latents."""

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmlego.errors import RunError
+from mmlego.runs.results import COLUMNS, collect, load_metrics, rows_of
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a record with the given outcomes."""
+
+    def make(run_id="a", grid="quick", cohort="toy", **metrics):
+        outcome = {
+            "method": "snn",
+            "variant": "",
+            "modalities": "rna",
+            "repeat": 1,
+            "n_train": 70,
+            "n_test": 15,
+            "seconds": 0.5,
+            "metrics": metrics or {"c_index": 0.6, "auc_td": None},
+        }
+        record = {
+            "run_id": run_id,
+            "parameters": {"grid": grid} | ({"split_unit": "patient"} if cohort else {}),
+            "data": {"name": cohort} if cohort else {},
+            "hardware": {"device": "cpu"},
+            "outcomes": [outcome] if cohort else [],
+        }
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        (tmp_path / "runs" / f"{run_id}.json").write_text(json.dumps(record))
+        return record
+
+    return make
+
+
+def test_rows_have_the_columns_of_the_table(write):
+    rows = rows_of(write())
+    assert [set(row) for row in rows] == [set(COLUMNS)] * 2
+    assert rows[0]["value"] == 0.6
+    assert rows[1]["value"] is None
+
+
+def test_collect_then_load(write, tmp_path):
+    write("b", c_index=0.7)
+    write("a")
+    write("signal", cohort="")
+    frame = collect(tmp_path)
+    assert list(frame.columns) == COLUMNS
+    assert frame["run_id"].tolist() == ["a", "a", "b"]
+    found = load_metrics(tmp_path)
+    assert found["value"].tolist()[1:] == [0.6, 0.7]
+    assert np.isnan(found["value"][0])
+    assert found["variant"].tolist() == ["", "", ""]
+    pd.testing.assert_frame_equal(
+        found, frame.assign(value=frame["value"].astype(float)), check_dtype=False
+    )
+
+
+def test_collect_forgets_what_has_no_record_any_more(write, tmp_path):
+    write("a")
+    write("b")
+    collect(tmp_path)
+    (tmp_path / "runs" / "a.json").unlink()
+    assert collect(tmp_path)["run_id"].unique().tolist() == ["b"]
+    assert load_metrics(tmp_path)["run_id"].unique().tolist() == ["b"]
+
+
+def test_collect_of_nothing_is_an_empty_table(tmp_path):
+    assert collect(tmp_path).empty
+    assert list(load_metrics(tmp_path).columns) == COLUMNS
+
+
+def test_no_table_says_how_to_get_one(tmp_path):
+    with pytest.raises(RunError, match="run `mmlego run --grid` first"):
+        load_metrics(tmp_path)
+
+
+def test_table_that_lacks_a_column(write, tmp_path):
+    write()
+    collect(tmp_path).drop(columns="repeat").to_csv(tmp_path / "metrics.csv")
+    with pytest.raises(RunError, match=r"missing \['repeat'\]; run `mmlego results collect`"):
+        load_metrics(tmp_path)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from mmlego.bench.training import BLOCK_VARIANTS
+from mmlego.errors import DownloadError, RunError, SettingsError
+from mmlego.runs import session as sessions
+from mmlego.runs.notebooks import cast_parameter
+from mmlego.runs.results import load_metrics
+from mmlego.runs.runner import settings_for
+from mmlego.runs.session import command_of, find_unimodal, open_session, remake_command
+from mmlego.runs.settings import BenchmarkSettings, MergeSettings, SignalSettings, UnimodalSettings
+
+
+@pytest.fixture
+def merging(trained, new_session, tmp_path):
+    """A session of `merge` on a copy of the results of a finished `unimodal`."""
+    results = tmp_path / "results"
+    shutil.copytree(trained.session.results, results)
+
+    def make(cohort=None, **changes):
+        return new_session(MergeSettings, results, cohort or trained.session.cohort, **changes)
+
+    return make
+
+
+def _record_path(session, record):
+    return session.results / "runs" / f"{record['run_id']}.json"
+
+
+def test_opening_takes_the_parameters_of_a_namespace(tmp_path):
+    names = SignalSettings().model_dump() | {"results": str(tmp_path), "np": object()}
+    session = open_session("signal_interference", names)
+    assert session.settings == SignalSettings(results=str(tmp_path))
+    assert session.results == tmp_path
+
+
+def test_unknown_notebook():
+    with pytest.raises(SettingsError, match="got 'merg'"):
+        open_session("merg", {})
+
+
+def test_a_notebook_without_a_cohort_has_none():
+    session = open_session("signal_interference", SignalSettings().model_dump())
+    with pytest.raises(SettingsError, match="has no cohort"):
+        _ = session.cohort
+
+
+def test_every_modality_is_trained_in_every_variant(trained):
+    names = {"clin", "rna", "img", "tabular"}
+    assert len(trained.folds) == 2
+    for models in trained.folds:
+        assert set(models.encoders) == names
+        assert set(models.blocks) == set(BLOCK_VARIANTS)
+        assert all(set(blocks) == names for blocks in models.blocks.values())
+        assert len(models.outcomes()) == 16
+    joined = trained.folds[0].encoders["tabular"][0]
+    assert joined.modalities == ("clin", "rna")
+
+
+def test_no_two_fits_share_a_key(trained):
+    keys = [o.key for models in trained.folds for o in models.outcomes()]
+    assert len(set(keys)) == len(keys) == 32
+
+
+@pytest.fixture
+def genes(toy):
+    """The toy cohort with names of genes."""
+    cohort = toy()
+    features = tuple(f"{gene}_rnaseq" for gene in ("TP53", "ABL1", "MYC", "KIT", "FOS"))
+    rna = replace(cohort.modalities["rna"], features=features)
+    return replace(cohort, modalities=cohort.modalities | {"rna": rna})
+
+
+def test_groups_of_genes_are_added_where_the_settings_name_a_table(new_session, genes, tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("Kinases,Factors\nABL1,MYC\nKIT,TP53\n,FOS\n")
+    session = new_session(BenchmarkSettings, tmp_path, genes, pathways=str(table))
+    assert len(session.folds) == 2
+    for fold in session.folds:
+        assert fold.names == ("clin", "rna", "img", "tabular", "pathway_kinases", "pathway_factors")
+        assert fold.widths["pathway_factors"] == 3
+        assert fold.members("pathway_kinases") == ("rna",)
+    plain = new_session(BenchmarkSettings, tmp_path, genes)
+    assert plain.folds[0].names == ("clin", "rna", "img", "tabular")
+
+
+def test_table_of_groups_that_is_nowhere(new_session, genes, tmp_path):
+    session = new_session(BenchmarkSettings, tmp_path, genes, pathways="no/such.csv")
+    with pytest.raises(DownloadError, match="groups of genes: expected a file 'no/such.csv'"):
+        _ = session.folds
+
+
+def test_finish_writes_record_and_table(trained):
+    record = json.loads(_record_path(trained.session, trained.record).read_text())
+    assert record == trained.record
+    assert record["data"]["metric"] == "c_index"
+    assert record["data"]["tables"] == ["clin", "rna"]
+    assert record["data"]["fingerprint"] == trained.session.cohort.fingerprint()
+    table = load_metrics(trained.session.results)
+    assert set(table["cohort"]) == {"toy"}
+    assert len(table) == sum(len(o["metrics"]) for o in record["outcomes"])
+
+
+def test_finished_blocks_are_found_and_are_the_same(merging, trained):
+    """The same settings but for what does not decide a block: grid, and which block is merged."""
+    found = merging(grid="other", block_variant="frozen").trained(train_missing=False)
+    for first, second in zip(trained.folds, found, strict=True):
+        assert [o.key for o in first.outcomes()] == [o.key for o in second.outcomes()]
+        assert [o.metrics for o in first.outcomes()] == [o.metrics for o in second.outcomes()]
+
+
+def test_missing_run_names_the_command_that_makes_it(merging):
+    session = merging(seed=7)
+    with pytest.raises(RunError, match="no run of 'unimodal' with these settings") as caught:
+        session.trained(train_missing=False)
+    command = str(caught.value).split("make it with: ")[1]
+    words = command.split()
+    assert words[:3] == ["mmlego", "run", "unimodal"]
+    assert words[-2:] == ["--results", session.settings.results]
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    assert settings_for("unimodal", given).block_signature() == session.settings.block_signature()
+
+
+def test_run_made_by_other_code(merging, trained):
+    session = merging()
+    path = _record_path(session, trained.record)
+    path.write_text(json.dumps(trained.record | {"code": "0" * 12}))
+    with pytest.raises(RunError, match=r"was made by other code; make it again with: mmlego run"):
+        session.trained(train_missing=False)
+
+
+def test_stale_code_in_this_process(merging, monkeypatch):
+    monkeypatch.setattr(sessions, "code_digest", lambda *modules: "1" * 12)
+    with pytest.raises(RunError, match="was made by other code"):
+        merging().trained(train_missing=False)
+
+
+@pytest.mark.parametrize("damage", ["alter", "cut", "delete", "delete all"])
+def test_damaged_weights_name_the_command(merging, trained, damage):
+    session = merging()
+    folder = session.store.folder / trained.folds[0].encoders["clin"][0].key
+    weights = folder / "tensors.safetensors"
+    data = bytearray(weights.read_bytes())
+    if damage == "alter":
+        data[-5] ^= 255
+        weights.write_bytes(data)
+    elif damage == "cut":
+        weights.write_bytes(data[:-100])
+    elif damage == "delete":
+        weights.unlink()
+    else:
+        shutil.rmtree(folder)
+    with pytest.raises(RunError, match=r"make it again with: mmlego run unimodal .*--force"):
+        session.trained(train_missing=False)
+
+
+def test_valid_weights_that_are_not_those_of_the_record(merging, trained):
+    """Weights that were trained again, or swapped together with their checksum."""
+    session = merging()
+    keys = [trained.folds[0].encoders[name][0].key for name in ("clin", "rna")]
+    record = json.loads(json.dumps(trained.record))
+    for entry in record["outcomes"]:
+        entry["key"] = "another" if entry["key"] == keys[0] else entry["key"]
+    _record_path(session, trained.record).write_text(json.dumps(record))
+    with pytest.raises(RunError, match="saw other data"):
+        session.trained(train_missing=False)
+
+
+def test_other_data_under_the_same_name(merging, toy):
+    with pytest.raises(RunError, match="make it again with"):
+        merging(cohort=toy(n=55)).trained(train_missing=False)
+
+
+def test_training_what_is_missing_needs_no_run(new_session, trained, tmp_path):
+    session = new_session(
+        MergeSettings, tmp_path, trained.session.cohort, repeats=1, epochs=1, modalities=[]
+    )
+    assert len(session.trained(train_missing=True)) == 1
+
+
+def test_newest_of_several_runs_counts(merging, trained):
+    session = merging()
+    for run_id, finished in (("unimodal-old", "2001"), ("unimodal-new", "2999")):
+        record = trained.record | {"run_id": run_id, "finished": finished}
+        (session.results / "runs" / f"{run_id}.json").write_text(json.dumps(record))
+    assert find_unimodal(session.settings, session.results)["run_id"] == "unimodal-new"
+
+
+def test_commands_give_what_differs_from_the_defaults_and_quote_it():
+    values = UnimodalSettings(cohort="my data/x.yaml", modalities=["a", "b"], epochs=3).identity()
+    assert command_of("unimodal", values) == (
+        "mmlego run unimodal -p 'cohort=my data/x.yaml' -p 'modalities=[a,b]' -p epochs=3"
+    )
+    assert command_of("unimodal", UnimodalSettings().identity()) == "mmlego run unimodal"
+
+
+def test_command_keeps_entries_with_commas_whole():
+    arms = ["literal", "complete, literal", "std, inverse"]
+    command = command_of("amc", {"arms": arms, "rivals": []})
+    found = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
+    assert cast_parameter("arms", found["arms"], []) == arms
+    assert cast_parameter("rivals", found["rivals"], ["x"]) == []
+
+
+def test_command_of_a_record_makes_the_same_run(trained):
+    words = shlex.split(remake_command(trained.record))
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    assert settings_for("unimodal", given).run_id == trained.record["run_id"]
+
+
+def test_the_page_ends_with_its_provenance(trained):
+    colophon = sessions.Colophon(trained.record)
+    assert repr(colophon) == "Colophon()", "the record would be stored in the page once more"
+    text = colophon._repr_markdown_()
+    for fact in ("run_id", "code", "revision", "finished"):
+        assert trained.record[fact] in text
+    assert str(trained.session.results) not in text
+    assert "torch" in text
+
+
+def test_log_has_one_line_per_fit(new_session, trained, tmp_path):
+    said = []
+    session = new_session(
+        UnimodalSettings, tmp_path, trained.session.cohort.select(["clin"]), repeats=1
+    )
+    list(session.train(log=said.append))
+    assert len(said) == 4
+    assert all("c_index" in line and "best epoch" in line for line in said)
