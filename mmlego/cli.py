@@ -127,8 +127,8 @@ def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
     The reason of a failure is kept for the final report.
     """
     from mmlego.data.paths import results_folder
+    from mmlego.runs.files import write_text
     from mmlego.runs.grid import plan
-    from mmlego.runs.record import write_text
     from mmlego.runs.runner import run_notebook
 
     planned = {item.run_id: item for item in plan(grid, results=results)}
@@ -207,7 +207,7 @@ def tune(
 def results_collect(
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",
 ) -> None:
-    """Make results/metrics.csv anew from the records of all runs."""
+    """Make the table of results anew from the records of all runs."""
     from mmlego.data.paths import results_folder
     from mmlego.runs.results import collect
 

@@ -14,6 +14,7 @@ from mmlego.bench.settings import BlockSettings
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.data import samples_digest
 from mmlego.bench.store.fits import FitStore, StoredFit, fit_key
+from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.bench.training import derived_seed
 from mmlego.data.cohorts.cohort import check_modalities
 from mmlego.data.folds.fold import Fold
@@ -64,21 +65,22 @@ def design_matrix(samples: Samples, names: Sequence[str]) -> np.ndarray:
     return np.concatenate([_columns(samples, name) for name in names], axis=1)
 
 
-def train_classical(
+def train_estimator(
     fold: Fold,
     method: str,
     names: Sequence[str],
     settings: BlockSettings,
     store: FitStore,
     *,
-    variant: str = "",
-) -> Outcome:
-    """Fit a reference on the training part, or take the very same fit from the store, and test it.
+    inputs: str = "",
+) -> TrainedModel:
+    """Fit a reference on the training part and test it, where that is not done.
 
     Fitted, chosen and tested on samples that have any of the modalities. The strength of the
     penalty is the one with the best score on the validation part: concordance for survival, log
     loss for classes; of equal ones the strongest. The log loss is also what networks are stopped
     by, and so is a ``best_val_loss``; the concordance is not, and is the fact ``val_score``.
+    Of what it returns only the outcome can be had: a reference is no network.
 
     Args:
         fold: Data.
@@ -86,7 +88,7 @@ def train_classical(
         names: Modalities that the reference sees.
         settings: For the seed; nothing else of it decides the fit.
         store: Where finished fits lie.
-        variant: Name of this configuration in the results.
+        inputs: How columns are divided into modalities.
 
     Raises:
         SettingsError: If the method is none for the fold's task.
@@ -103,13 +105,18 @@ def train_classical(
         edges=None if fold.bin_edges is None else fold.bin_edges.tolist(),
         n_outputs=fold.n_outputs,
         seed=seed,
-        code=code_digest(train_classical),
+        code=code_digest(train_estimator),
     )
-    stored = store.get(key)
-    if stored is None:
-        store.require_writable(f"{method} of {'+'.join(names)}, repeat {fold.repeat}")
-        stored = _fit_and_store(key, method, parts, names, fold, seed, store)
-    return _outcome(stored, fold, method, variant, names, parts)
+    labels = Labels(method, names, {"inputs": inputs})
+
+    def make() -> tuple[Outcome, None]:
+        stored = store.get(key)
+        if stored is None:
+            store.require_writable(f"{method} of {'+'.join(names)}, repeat {fold.repeat}")
+            stored = _fit_and_store(key, method, parts, names, fold, seed, store)
+        return _outcome(stored, fold, labels, parts), None
+
+    return TrainedModel(fold, labels, key, make, labels.recalled(store, fold, key))
 
 
 def _columns(samples: Samples, name: str) -> np.ndarray:
@@ -200,27 +207,17 @@ def _log_loss(label: np.ndarray, probability: np.ndarray) -> float:
     return float(-np.log(np.maximum(true, SMALLEST)).mean())
 
 
-def _outcome(
-    stored: StoredFit,
-    fold: Fold,
-    method: str,
-    variant: str,
-    names: Sequence[str],
-    parts: dict[str, Samples],
-) -> Outcome:
+def _outcome(stored: StoredFit, fold: Fold, labels: Labels, parts: dict[str, Samples]) -> Outcome:
     facts: dict[str, Any] = dict(stored.facts)
     prediction = {name: values.numpy() for name, values in stored.tensors.items()}
     test = parts["test"]
-    return Outcome(
-        method=method,
-        variant=variant,
-        modalities=tuple(sorted({member for name in names for member in fold.members(name)})),
-        repeat=fold.repeat,
+    return labels.outcome(
+        fold,
+        stored.key,
         ids=test.ids,
         prediction=prediction,
         metrics=evaluate(prediction, test, fold.train, fold),
         n_train=len(parts["train"]),
         seconds=facts.pop("seconds"),
         facts=facts | {"sha256": stored.sha256},
-        key=stored.key,
     )

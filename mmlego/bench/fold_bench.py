@@ -1,24 +1,25 @@
-"""Every method of the comparison on one fold: unimodal, multimodal, merged, fused, classical."""
+"""One fold on which any method is trained, fetched, merged, fused and scored."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from torch import nn
-
-from mmlego.bench.estimators import train_classical
-from mmlego.bench.fusing import tuned_outcomes
-from mmlego.bench.inputs import role_of_kind
-from mmlego.bench.merging import ensemble_outcome, first_present_outcome, merge_outcome
-from mmlego.bench.outcome import Outcome, tell
+from mmlego.bench import fusing, merging
+from mmlego.bench.estimators import train_estimator
+from mmlego.bench.fusing import LEGO_FUSE, STACK, TUNED_FOR
+from mmlego.bench.inputs import INPUT_TITLES, role_of_kind
+from mmlego.bench.merging import ENSEMBLE, LEGO_MERGE
+from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.settings import BlockSettings
-from mmlego.bench.store.code import code_digest
+from mmlego.bench.starts import Start
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.bench.training import (
-    Log,
+    LEGO_BLOCK,
     Recipe,
+    derived_seed,
     encoder_method,
     fit_settings,
     objective_of,
@@ -26,16 +27,12 @@ from mmlego.bench.training import (
     train_encoder,
     train_recipe,
 )
-from mmlego.bench.tuning.values import Chosen, load_chosen
+from mmlego.bench.tuning.values import TunedValues, load_values
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import SettingsError
 from mmlego.methods.registry import METHODS, Method
-from mmlego.models.encoders.unimodal import Unimodal
 
-BLOCKS = "wrapped"
-FUSED_FOR = 2
-BEST_BLOCK = "best by validation"
-Trained = tuple[Outcome, nn.Module]
+DEFAULT_BLOCK_VARIANT = "wrapped"
 
 
 def methods_for(fold: Fold, names: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
@@ -76,57 +73,6 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     }[method.takes]
 
 
-def train_multimodal(
-    fold: Fold,
-    method: str,
-    names: Sequence[str],
-    settings: BlockSettings,
-    store: FitStore,
-    *,
-    variant: str = "",
-    chosen: Chosen | None = None,
-    options: Mapping[str, object] | None = None,
-    log: Log = None,
-) -> Trained:
-    """Train one method under the contract of several modalities on some of a fold's modalities.
-
-    Args:
-        fold: Data.
-        method: Name in the registry, one that is trained as a whole.
-        names: Modalities in the order in which the model sees them.
-        settings: How to train, unless ``chosen`` says otherwise.
-        store: Where finished fits lie.
-        variant: Word for what is special about it.
-        chosen: Hyper-parameters in force.
-        options: Further options of the model, which take precedence.
-        log: Called with one line per epoch.
-    """
-    build = METHODS[method].build
-    role = role_of_kind(fold.kinds[names[0]]) if len(names) == 1 else "all"
-    values = (chosen or Chosen()).of(method, role)
-    recipe = Recipe(
-        method=method,
-        variant=variant,
-        names=tuple(names),
-        fit=fit_settings(settings, **values.fit),
-        options=dict(values.options) | dict(options or {}),
-        seed=settings.seed,
-        device=settings.device,
-    )
-    widths = {name: fold.widths[name] for name in names}
-    kinds = {name: fold.kinds[name] for name in names}
-    return train_recipe(
-        fold,
-        recipe,
-        lambda: build(
-            widths, objective_of(fold, recipe.fit).n_outputs, kinds=kinds, **recipe.options
-        ),
-        store,
-        code=code_digest(build),
-        log=log,
-    )
-
-
 @dataclass
 class Bench:
     """One fold on which methods are trained as they are asked for, each at most once.
@@ -135,165 +81,285 @@ class Bench:
         fold: Data.
         settings: How to train.
         store: Where finished fits lie.
-        chosen: Hyper-parameters in force.
-        log: Called with one line per outcome.
+        values: Hyper-parameters in force.
+        log: Called with every outcome.
+        condition: Under which condition everything here is trained; empty for the usual one.
+        block_store: Where encoders and blocks lie, if not there: a store that must not be added to
+            makes sure that a merge uses what another run trained.
     """
 
     fold: Fold
     settings: BlockSettings
     store: FitStore
-    chosen: Chosen = field(default_factory=Chosen)
+    values: TunedValues = field(default_factory=TunedValues)
     log: Callable[[Outcome], None] = lambda outcome: None
-    _encoders: dict[str, Trained] = field(default_factory=dict)
-    _blocks: dict[str, Trained] = field(default_factory=dict)
+    condition: str = ""
+    block_store: FitStore | None = None
+    _trained: dict[str, TrainedModel] = field(default_factory=dict)
 
-    def encoder(self, name: str) -> tuple[Outcome, Unimodal]:
+    def _keep(self, trained: TrainedModel) -> TrainedModel:
+        """The model of this key as it was trained before, or this one, which is then logged."""
+        if trained.key not in self._trained:
+            self._trained[trained.key] = trained
+            words = ", ".join(filter(None, [trained.outcome.condition, self.condition]))
+            self.log(replace(trained.outcome, condition=words))
+        return self._trained[trained.key]
+
+    def _store_of(self, start: Start | None) -> FitStore:
+        """The store of a block; one from a start of its own is no other run's business."""
+        return self.store if start or self.block_store is None else self.block_store
+
+    def encoder(self, name: str, *, start: Start | None = None) -> TrainedModel:
         """The trained encoder of one modality."""
-        if name not in self._encoders:
-            kind = self.fold.kinds[name]
-            values = self.chosen.of(encoder_method(kind), role_of_kind(kind))
-            self._encoders[name] = train_encoder(
+        kind = self.fold.kinds[name]
+        values = self.values.of(encoder_method(kind), role_of_kind(kind))
+        return self._keep(
+            train_encoder(
                 self.fold,
                 name,
                 self.settings,
-                self.store,
+                self._store_of(start),
                 fit_changes=values.fit,
                 options=values.options,
+                start=start,
             )
-            self.log(self._encoders[name][0])
-        return self._encoders[name]
+        )
 
-    def block(self, name: str) -> tuple[Outcome, Unimodal]:
-        """The trained block of one modality, wrapped round its encoder."""
-        if name not in self._blocks:
-            values = self.chosen.of("lego_block", role_of_kind(self.fold.kinds[name]))
-            self._blocks[name] = train_block(
+    def block(
+        self,
+        name: str,
+        variant: str = DEFAULT_BLOCK_VARIANT,
+        *,
+        options: Mapping[str, object] | None = None,
+        start: Start | None = None,
+    ) -> TrainedModel:
+        """The trained block of one modality.
+
+        Args:
+            name: The modality.
+            variant: ``scratch``, ``wrapped`` round its encoder, or with it ``frozen``.
+            options: Options of ``LegoBlock`` that take precedence.
+            start: Weights that it shares with other blocks at the start.
+        """
+        values = self.values.of(LEGO_BLOCK, role_of_kind(self.fold.kinds[name]))
+        return self._keep(
+            train_block(
                 self.fold,
                 name,
-                BLOCKS,
+                variant,
                 self.settings,
-                self.store,
-                encoder=self.encoder(name),
+                self._store_of(start),
+                encoder=None if variant == "scratch" else self.encoder(name),
                 fit_changes=values.fit,
-                options=values.options,
+                options=dict(values.options) | dict(options or {}),
+                start=start,
             )
-            self.log(self._blocks[name][0])
-        return self._blocks[name]
+        )
+
+    def encoders(self, names: Sequence[str]) -> dict[str, TrainedModel]:
+        """The trained encoders of some modalities."""
+        return {name: self.encoder(name) for name in names}
+
+    def blocks(
+        self, names: Sequence[str], variant: str = DEFAULT_BLOCK_VARIANT
+    ) -> dict[str, TrainedModel]:
+        """The trained blocks of some modalities."""
+        return {name: self.block(name, variant) for name in names}
 
     def unimodal(self, name: str, wanted: Sequence[str] = ()) -> Iterator[Outcome]:
         """Every method that takes a single modality, on one modality."""
         own = encoder_method(self.fold.kinds[name])
         for method in methods_for(self.fold, [name], wanted):
             if METHODS[method].modalities == "columns":
-                yield self.classical(method, [name], "one modality")
+                yield self.estimator(method, [name]).outcome
             elif method == own:
-                yield self.encoder(name)[0]
-            elif method == "lego_block":
-                yield self.block(name)[0]
+                yield self.encoder(name).outcome
+            elif method == LEGO_BLOCK:
+                yield self.block(name).outcome
             elif METHODS[method].modalities == "any":
-                yield self.whole(method, [name])[0]
+                yield self.whole(method, [name]).outcome
 
     def multimodal(
-        self, names: Sequence[str], variant: str, wanted: Sequence[str] = ()
+        self, names: Sequence[str], inputs: str, wanted: Sequence[str] = ()
     ) -> Iterator[Outcome]:
         """Every method that takes several modalities, on one set of them."""
         for method in methods_for(self.fold, names, wanted):
             kind = METHODS[method].modalities
             if kind == "columns":
-                yield self.classical(method, names, variant)
-            elif method == "ensemble":
-                yield self.ensemble(names, variant)
-            elif method == "lego_merge":
-                yield self.best_block(names, variant)
-                yield self.merge(names, variant)
-            elif method == "lego_fuse":
-                yield self.fuse(names, variant)
+                yield self.estimator(method, names, inputs).outcome
+            elif method == LEGO_MERGE:
+                yield self.best_block(names, inputs=inputs).outcome
+                yield self.merge(names, inputs=inputs).outcome
             elif kind in ("many", "any"):
-                yield self.whole(method, names, variant)[0]
+                yield self.combined(method, names, inputs).outcome
+
+    def combined(self, method: str, names: Sequence[str], inputs: str) -> TrainedModel:
+        """A method of several modalities, however it comes about."""
+        if method == ENSEMBLE:
+            return self.ensemble(names, inputs=inputs)
+        if method == LEGO_MERGE:
+            return self.merge(names, inputs=inputs)
+        if method == LEGO_FUSE:
+            return self.fuse(names, inputs=inputs)
+        return self.whole(method, names, inputs)
 
     def whole(
         self,
         method: str,
         names: Sequence[str],
-        variant: str = "",
+        inputs: str = "",
         *,
+        arm: str = "",
         options: Mapping[str, object] | None = None,
-    ) -> Trained:
-        """A method that is trained on its modalities as a whole; see ``train_multimodal``."""
-        found = train_multimodal(
-            self.fold,
-            method,
-            names,
-            self.settings,
-            self.store,
-            variant=variant,
-            chosen=self.chosen,
-            options=options,
-        )
-        self.log(found[0])
-        return found
+    ) -> TrainedModel:
+        """A method that is trained on its modalities as a whole.
 
-    def classical(self, method: str, names: Sequence[str], variant: str) -> Outcome:
-        """A classical reference on modalities side by side."""
-        found = train_classical(
-            self.fold, method, list(names), self.settings, self.store, variant=variant
-        )
-        self.log(found)
-        return found
-
-    def ensemble(self, names: Sequence[str], variant: str) -> Outcome:
-        """The mean of the logits of the encoders."""
-        models = {name: self.encoder(name)[1].model for name in names}
-        return ensemble_outcome(
-            self.fold, models, names, variant=variant, device=self.settings.device, headline=True
-        )
-
-    def merge(self, names: Sequence[str], variant: str) -> Outcome:
-        """The blocks merged without training."""
-        return merge_outcome(
-            self.fold,
-            self.blocks(names),
-            names,
-            variant=variant,
+        Args:
+            method: Name in the registry, one that is trained as a whole.
+            names: Modalities in the order in which the model sees them.
+            inputs: How columns are divided into modalities.
+            arm: Configuration of the outcome.
+            options: Options of the model that take precedence.
+        """
+        role = role_of_kind(self.fold.kinds[names[0]]) if len(names) == 1 else "all"
+        values = self.values.of(method, role)
+        recipe = Recipe(
+            method=method,
+            names=tuple(names),
+            fit=fit_settings(self.settings, **values.fit),
+            options=dict(values.options) | dict(options or {}),
+            seed=self.settings.seed,
             device=self.settings.device,
-            headline=True,
+            seed_word=INPUT_TITLES.get(inputs, ""),
+        )
+        labels = Labels(method, recipe.names, {"arm": arm, "inputs": inputs})
+        return self._keep(train_network(self.fold, recipe, self.store, labels))
+
+    def estimator(self, method: str, names: Sequence[str], inputs: str = "") -> TrainedModel:
+        """A reference without a network on modalities side by side."""
+        return self._keep(
+            train_estimator(
+                self.fold, method, list(names), self.settings, self.store, inputs=inputs
+            )
         )
 
-    def best_block(self, names: Sequence[str], variant: str) -> Outcome:
+    def ensemble(
+        self, names: Sequence[str], average: str = "logits", **labels: Any
+    ) -> TrainedModel:
+        """The mean of the outputs of the encoders."""
+        device = self.settings.device
+        return merging.ensemble(
+            self.fold,
+            self.encoders(names),
+            names,
+            self.store,
+            average=average,
+            device=device,
+            **labels,
+        )
+
+    def merge(
+        self,
+        names: Sequence[str],
+        *,
+        blocks: Mapping[str, TrainedModel] | None = None,
+        weights: Mapping[str, float] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **labels: Any,
+    ) -> TrainedModel:
+        """Blocks merged without training: those of the fold, or the given ones."""
+        return merging.merge(
+            self.fold,
+            self.blocks(names) if blocks is None else blocks,
+            names,
+            self.store,
+            weights=weights,
+            options=options,
+            device=self.settings.device,
+            **labels,
+        )
+
+    def best_block(
+        self, names: Sequence[str], variant: str = DEFAULT_BLOCK_VARIANT, **labels: Any
+    ) -> TrainedModel:
         """The block with the best validation loss, for those who have its modality, else the next.
 
         What a user would have without any fusion.
         """
-        return first_present_outcome(
+        return merging.best_that_applies(
             self.fold,
-            self.blocks(names),
-            {name: self.block(name)[0] for name in names},
-            variant=f"{BEST_BLOCK}, {variant}",
+            self.blocks(names, variant),
+            self.store,
             device=self.settings.device,
+            **labels,
         )
 
-    def blocks(self, names: Sequence[str]) -> dict[str, nn.Module]:
-        """The bare blocks of some modalities."""
-        return {name: self.block(name)[1].model for name in names}
+    def fuse(
+        self,
+        names: Sequence[str],
+        mode: str = STACK,
+        *,
+        variant: str = DEFAULT_BLOCK_VARIANT,
+        blocks: Mapping[str, TrainedModel] | None = None,
+        tune_epochs: int | None = None,
+        **labels: Any,
+    ) -> TrainedModel:
+        """The blocks fused and tuned, for two epochs unless the settings say otherwise."""
+        epochs = getattr(self.settings, "tune_epochs", TUNED_FOR)
+        if tune_epochs is not None:
+            epochs = tune_epochs
+        found = self.tune(names, mode, [epochs], variant=variant, blocks=blocks, **labels)
+        return self._keep(found[epochs])
 
-    def fuse(self, names: Sequence[str], variant: str, mode: str = "stack") -> Outcome:
-        """The blocks fused and tuned for two epochs."""
-        values = self.chosen.of("lego_fuse", "all")
-        epochs = getattr(self.settings, "tune_epochs", FUSED_FOR)
-        (found,) = tuned_outcomes(
+    def tune(
+        self,
+        names: Sequence[str],
+        mode: str,
+        tune_epochs: Sequence[int],
+        *,
+        variant: str = DEFAULT_BLOCK_VARIANT,
+        blocks: Mapping[str, TrainedModel] | None = None,
+        **labels: Any,
+    ) -> dict[int, TrainedModel]:
+        """The blocks fused or merged, and tuned for each of several numbers of epochs."""
+        return fusing.tune(
             self.fold,
-            self.blocks(names),
+            self.blocks(names, variant) if blocks is None else blocks,
             list(names),
             self.settings,
             self.store,
             mode=mode,
-            fit_changes=values.fit,
-            tune_epochs=[epochs],
-            parents={name: self.block(name)[0].key for name in names},
+            tune_epochs=tune_epochs,
+            fit_changes=self.values.of(LEGO_FUSE, "all").fit,
+            **labels,
         )
-        found = dataclasses.replace(found, variant=variant, headline=True)
-        self.log(found)
-        return found
+
+    def seed_of(self, *parts: object) -> int:
+        """A seed that depends on the fold and on all parts."""
+        fold = self.fold
+        return derived_seed(self.settings.seed, fold.cohort, fold.unit, fold.repeat, *parts)
+
+    def on(self, fold: Fold, condition: str) -> Bench:
+        """A bench for another fold, with nothing trained yet, that logs under which condition."""
+        return Bench(fold, self.settings, self.store, self.values, self.log, condition)
+
+
+def train_network(
+    fold: Fold, recipe: Recipe, store: FitStore, labels: Labels, **how: Any
+) -> TrainedModel:
+    """Train a network of the registry on its modalities as a whole; see ``train_recipe``."""
+    build = METHODS[recipe.method].build
+    widths = {name: fold.widths[name] for name in recipe.names}
+    kinds = {name: fold.kinds[name] for name in recipe.names}
+    n_outputs = objective_of(fold, recipe.fit).n_outputs
+    return train_recipe(
+        fold,
+        recipe,
+        lambda: build(widths, n_outputs, kinds=kinds, **recipe.options),
+        store,
+        labels=labels,
+        **({"code": [build]} | how),
+    )
 
 
 def benches(
@@ -301,8 +367,16 @@ def benches(
     settings: BlockSettings,
     store: FitStore,
     log: Callable[[str], None] | None = None,
+    block_store: FitStore | None = None,
 ) -> Iterator[Bench]:
     """One bench per fold, with the hyper-parameters that the settings ask for."""
-    chosen = load_chosen(getattr(settings, "hyperparameters", "given"), folds[0].cohort)
+    values = load_values(getattr(settings, "hyperparameters", "given"), folds[0].cohort)
     for fold in folds:
-        yield Bench(fold, settings, store, chosen, lambda outcome: tell(log, outcome))
+        yield Bench(
+            fold,
+            settings,
+            store,
+            values,
+            lambda outcome: log_outcome(log, outcome),
+            block_store=block_store,
+        )

@@ -9,24 +9,20 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmlego.bench.merging import pick
+from mmlego.bench.merging import LEGO_MERGE, Models, bare, select_models
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.settings import BlockSettings
 from mmlego.bench.store.code import code_digest
-from mmlego.bench.store.data import samples_digest
+from mmlego.bench.store.data import samples_digest, target_digest
 from mmlego.bench.store.fits import FitStore, StoredFit, fit_key
-from mmlego.bench.training import (
-    Log,
-    derived_seed,
-    fit_settings,
-    objective_of,
-    outcome_of,
-    risk_median,
-)
+from mmlego.bench.trained import Labels, TrainedModel, outcome_of
+from mmlego.bench.training import derived_seed, fit_settings, objective_of, risk_median
 from mmlego.data.folds.fold import Fold
+from mmlego.data.folds.samples import Samples
 from mmlego.errors import SettingsError
+from mmlego.learning.device import resolve_device
 from mmlego.learning.loop import fit
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
@@ -34,7 +30,11 @@ from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
 
-MODES = ("stack", "weave")
+STACK, WEAVE, MERGE = "stack", "weave", "merge"
+MODES = (STACK, WEAVE)
+LEGO_FUSE = "lego_fuse"
+TUNED_FOR = 2  # epochs, as published
+_LOGITS = "__logits_{}__"
 
 
 def orders(names: Sequence[str], limit: int, seed: int = 1) -> list[tuple[str, ...]]:
@@ -50,24 +50,70 @@ def orders(names: Sequence[str], limit: int, seed: int = 1) -> list[tuple[str, .
     return found
 
 
-def tuned_outcomes(
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """Blocks put together, and the tuning that follows.
+
+    Attributes:
+        fold: Data.
+        blocks: Trained blocks by modality.
+        names: Modalities in the order in which they are fused.
+        mode: ``stack``, ``weave``, or ``merge``.
+        how: Training settings.
+        seed: Of the order of batches.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    fold: Fold
+    blocks: Models
+    names: tuple[str, ...]
+    mode: str
+    how: FitSettings
+    seed: int
+    device: str
+
+    @property
+    def paired(self) -> Samples:
+        """The training samples that have every modality."""
+        return _of(self.fold.train, self.names, "all")
+
+    @property
+    def test(self) -> Samples:
+        """The test samples that have any."""
+        return _of(self.fold.test, self.names, "any")
+
+    def key(self) -> str:
+        """Everything that decides a tuning but for its number of epochs, as a hash."""
+        return fit_key(
+            model=[self.mode, list(self.names)],
+            parents=[self.blocks[name].key for name in self.names],
+            fit=dataclasses.asdict(dataclasses.replace(self.how, epochs=1)),
+            data=[samples_digest(self.paired), samples_digest(self.test)],
+            train=target_digest(self.fold.train),
+            seed=self.seed,
+            device=resolve_device(self.device).type,
+            code=code_digest(tune),
+        )
+
+
+def tune(
     fold: Fold,
-    blocks: Mapping[str, LegoBlock],
+    blocks: Models,
     names: Sequence[str],
     settings: BlockSettings,
     store: FitStore,
     *,
     mode: str,
     tune_epochs: Sequence[int],
-    parents: Mapping[str, str],
     fit_changes: Mapping[str, object] | None = None,
-    log: Log = None,
-) -> list[Outcome]:
+    **labels: Any,
+) -> dict[int, TrainedModel]:
     """Fuse or merge copies of blocks, tune, and test after each number of tuning epochs.
 
     Only patients of the training part who have every modality are tuned on. There is no early
     stopping: the weights after the last epoch count. One pass over the longest tuning gives all
-    shorter ones, since epochs do not know how many will follow.
+    shorter ones, since epochs do not know how many will follow; the model itself is that of the
+    longest one.
 
     Args:
         fold: Data.
@@ -77,9 +123,8 @@ def tuned_outcomes(
         store: Where finished tunings lie.
         mode: ``stack``, ``weave``, or ``merge``.
         tune_epochs: Numbers of epochs at which to test, 0 for no tuning.
-        parents: Keys of the fits that the blocks come from.
         fit_changes: Training settings that differ from those of the run.
-        log: Called with one line per epoch.
+        labels: Fields of the outcomes; the arm is the mode unless given.
 
     Source: Hemker et al. 2025, section 3.3 and appendix E (two epochs). The order is that of
         ``names``.
@@ -88,51 +133,59 @@ def tuned_outcomes(
         raise SettingsError(
             f"tune_epochs: expected numbers of epochs from 0 on, got {list(tune_epochs)}"
         )
+    if mode not in (*MODES, MERGE):
+        raise SettingsError(f"mode: expected one of {[*MODES, MERGE]}, got '{mode}'")
     wanted = sorted(set(tune_epochs))
-    paired = fold.train.select(sorted(names)).having(sorted(names), how="all")
-    test = fold.test.select(sorted(names)).having(sorted(names), how="any")
     # The merged head is where tuning starts, so its bias stays.
     # Two epochs are over before a warm-up of a training from scratch would be.
     kept = {"patience": None, "output_bias": "as_built", "warmup": 0, "warmup_mode": "linear"}
-    how = fit_settings(settings, **(dict(fit_changes or {}) | kept))
-    seed = derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, mode, tuple(names))
-    key = fit_key(
-        model=[mode, list(names)],
-        parents={name: parents[name] for name in names},
-        fit=dataclasses.asdict(how),
-        tune_epochs=wanted,
-        data=[samples_digest(paired), samples_digest(test)],
-        seed=seed,
-        device=settings.device,
-        code=code_digest(tuned_outcomes),
+    work = Tuning(
+        fold,
+        select_models(blocks, names),
+        tuple(names),
+        mode,
+        fit_settings(settings, **(dict(fit_changes or {}) | kept)),
+        derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, mode, tuple(names)),
+        settings.device,
     )
-    stored = store.get(key)
-    if stored is None:
-        model = build(mode, pick(blocks, names), names)
-        stored = _tune(
-            key, model, fold, paired, test, how, settings.device, seed, wanted, store, log
-        )
-    members = tuple({member for name in names for member in fold.members(name)})
-    return [
-        outcome_of(
-            stored.tensors[f"epoch_{epochs}"],
-            test,
-            fold,
-            method="lego_merge" if mode == "merge" else "lego_fuse",
-            variant=f"{mode}, {epochs} epochs",
-            modalities=members,
-            n_train=len(paired),
+    return {epochs: _tuned_for(work, epochs, wanted, store, labels) for epochs in wanted}
+
+
+def _tuned_for(
+    work: Tuning, epochs: int, wanted: Sequence[int], store: FitStore, labels: Mapping[str, Any]
+) -> TrainedModel:
+    """The model after some epochs of one tuning."""
+    tuning = work.key()
+    # Epochs do not know how many follow, so an outcome is the same in a longer tuning.
+    key = fit_key(tuning=tuning, epochs=epochs)
+    fit_of_all = fit_key(tuning=tuning, wanted=list(wanted))
+    method, arm = (LEGO_MERGE, "") if work.mode == MERGE else (LEGO_FUSE, work.mode)
+    facts = {"order": list(work.names)} | dict(labels.get("facts", {}))
+    called = Labels(
+        method, work.names, {"arm": arm, "tune_epochs": epochs} | dict(labels) | {"facts": facts}
+    )
+
+    def make() -> tuple[Outcome, nn.Module | None]:
+        stored = store.get(fit_of_all)
+        if stored is None:
+            stored = _tune(fit_of_all, work, wanted, store)
+        outcome = outcome_of(
+            stored.tensors[_LOGITS.format(epochs)],
+            work.test,
+            work.fold,
+            called,
             key=key,
-            headline=False,
-            **_story_of(stored, epochs, names),
+            n_train=len(work.paired),
+            **_story_of(stored, epochs),
         )
-        for epochs in wanted
-    ]
+        return outcome, _model(work, stored) if epochs == wanted[-1] else None
+
+    return TrainedModel(work.fold, called, key, make, called.recalled(store, work.fold, key))
 
 
-def _story_of(stored: StoredFit, epochs: int, names: Sequence[str]) -> dict[str, Any]:
+def _story_of(stored: StoredFit, epochs: int) -> dict[str, Any]:
     """How one number of tuning epochs was reached: seconds, history, and facts."""
-    facts = {"order": list(names), "n_parameters": stored.facts["n_parameters"]}
+    facts = {"n_parameters": stored.facts["n_parameters"]}
     return {
         "seconds": stored.facts["seconds"].get(str(epochs), 0.0),
         "history": stored.facts["history"][:epochs],
@@ -140,55 +193,58 @@ def _story_of(stored: StoredFit, epochs: int, names: Sequence[str]) -> dict[str,
     }
 
 
-def build(mode: str, blocks: Mapping[str, LegoBlock], names: Sequence[str]) -> LegoFuse | LegoMerge:
+def _model(work: Tuning, stored: StoredFit) -> nn.Module:
+    """The model with the weights at the end of a tuning; in between none are kept."""
+    model = put_together(work.mode, bare(work.blocks), work.names)
+    logits = _LOGITS.split("{}")[0]
+    model.load_state_dict({k: v for k, v in stored.tensors.items() if not k.startswith(logits)})
+    return model.eval()
+
+
+def put_together(
+    mode: str, blocks: Mapping[str, LegoBlock], names: Sequence[str]
+) -> LegoFuse | LegoMerge:
     """A fused or merged model whose tuning leaves the given blocks as they are."""
-    if mode == "merge":
+    if mode == MERGE:
         return LegoMerge(copy.deepcopy(dict(blocks)))
-    if mode not in MODES:
-        raise SettingsError(f"mode: expected one of {[*MODES, 'merge']}, got '{mode}'")
     return LegoFuse(blocks, mode=mode, order=list(names))
 
 
-def _tune(
-    key: str,
-    model: LegoFuse | LegoMerge,
-    fold: Fold,
-    paired: object,
-    test: object,
-    how: FitSettings,
-    device: str,
-    seed: int,
-    tune_epochs: Sequence[int],
-    store: FitStore,
-    log: Log,
-) -> StoredFit:
+def _tune(key: str, work: Tuning, tune_epochs: Sequence[int], store: FitStore) -> StoredFit:
     """Tune up to the largest number of epochs, keeping test logits at each wanted number."""
+    model = put_together(work.mode, bare(work.blocks), work.names)
+    store.require_writable(f"{work.mode} of '{'+'.join(work.names)}', repeat {work.fold.repeat}")
     logits: dict[str, Tensor] = {}
     seconds: dict[str, float] = {}
     medians: dict[str, dict[str, float]] = {}
 
     def keep(epoch: int, elapsed: float) -> None:
         if epoch in tune_epochs:
-            logits[f"epoch_{epoch}"] = predict_logits(model, test, device=device)
+            logits[_LOGITS.format(epoch)] = predict_logits(model, work.test, device=work.device)
             seconds[str(epoch)] = elapsed
-            medians[str(epoch)] = risk_median(model, paired, fold, device)
+            medians[str(epoch)] = risk_median(model, work.paired, work.fold, work.device)
 
     keep(0, 0.0)
-    facts = {
+    facts: dict[str, Any] = {
         "history": [],
         "n_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
     if tune_epochs[-1] > 0:
         result = fit(
             model,
-            paired,
+            work.paired,
             None,
-            objective_of(fold, how),
-            settings=dataclasses.replace(how, epochs=tune_epochs[-1]),
-            seed=seed,
-            device=device,
-            log=log,
+            objective_of(work.fold, work.how),
+            settings=dataclasses.replace(work.how, epochs=tune_epochs[-1]),
+            seed=work.seed,
+            device=work.device,
             on_epoch=keep,
         )
         facts |= {"history": result.history, "n_parameters": result.n_parameters}
-    return store.put(key, logits, facts | {"seconds": seconds, "medians": medians})
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return store.put(key, weights | logits, facts | {"seconds": seconds, "medians": medians})
+
+
+def _of(part: Samples, names: Sequence[str], how: str) -> Samples:
+    """The samples of a part that have any, or all, of some modalities."""
+    return part.select(sorted(names)).having(sorted(names), how=how)

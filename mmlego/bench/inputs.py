@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.tabular import TABULAR
-from mmlego.errors import SettingsError
+from mmlego.errors import ModalityError, SettingsError
 
 JOINED, SEPARATE, TABLES, PATHWAYS = "joined", "separate", "tables", "pathways"
-# The words that readers see, and the variant of an outcome.
+# The words that readers see. Seeds of fits depend on them too, so they stay as they are.
 INPUT_TITLES = {
     JOINED: "tables joined",
     SEPARATE: "modalities apart",
@@ -63,7 +63,7 @@ def choose_inputs(fold: Fold, wanted: Sequence[str]) -> dict[str, tuple[str, ...
     return {name: offered[name] for name in (wanted or offered)}
 
 
-def wholes(fold: Fold) -> dict[str, str]:
+def unimodal_inputs(fold: Fold) -> dict[str, str]:
     """Modalities that unimodal models are trained on: role (``table`` or ``bag``) by name.
 
     All tables as one vector where there are several, and every modality that is no table.
@@ -78,3 +78,21 @@ def wholes(fold: Fold) -> dict[str, str]:
 def role_of_kind(kind: str) -> str:
     """The role under which hyper-parameters are searched for a kind of modality."""
     return {"tabular": "table", "image": "image"}.get(kind, "bag")
+
+
+def headline_inputs(fold: Fold) -> tuple[str, tuple[str, ...]]:
+    """The set of modalities that methods are compared on: its kind, and their names.
+
+    All tables as one and what is no table, where the fold offers that, else every modality apart.
+
+    Raises:
+        ModalityError: If the fold has a single modality.
+    """
+    offered = input_sets(fold)
+    for kind in (JOINED, SEPARATE):
+        if kind in offered:
+            return kind, offered[kind]
+    raise ModalityError(
+        f"modalities: expected two modalities or more in {fold.cohort}, got {list(fold.names)}; "
+        "name more, or leave 'modalities' empty"
+    )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mmlego.errors import SettingsError
 
 # Where a run writes, and whether it may train blocks that it needs, do not change what it is.
-NOT_IDENTITY = ("results", "train_missing_blocks")
+NOT_IDENTITY = ("results", "train_missing_blocks", "force")
 LATER_NAMES = ("output_bias",)
 
 
@@ -26,6 +26,7 @@ class RunSettings(BaseModel):
 
     grid: str = Field("manual", min_length=1, pattern=r"^[a-z0-9_-]+$")
     results: str = ""
+    force: bool = False  # train everything anew, whatever records and stored fits know
 
     @classmethod
     def from_namespace(cls, namespace: Mapping[str, Any]) -> RunSettings:
@@ -113,7 +114,9 @@ class BlockSettings(RunSettings):
 
     def block_signature(self) -> dict[str, Any]:
         """The values that two notebooks must share for one to use the blocks of the other."""
-        return self.model_dump(include=set(BlockSettings.model_fields) - {"results", "grid"})
+        return self.model_dump(
+            include=set(BlockSettings.model_fields) - {"results", "grid", "force"}
+        )
 
 
 class TuningSettings(BlockSettings):

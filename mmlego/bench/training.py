@@ -6,8 +6,9 @@ import copy
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -15,14 +16,16 @@ from torch import Tensor, nn
 
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.settings import BlockSettings
+from mmlego.bench.starts import Start
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.data import samples_digest
 from mmlego.bench.store.fits import FitStore, StoredFit, fit_key
+from mmlego.bench.trained import Labels, TrainedModel, outcome_of
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError, SettingsError
+from mmlego.learning.device import resolve_device
 from mmlego.learning.loop import FitResult, fit
-from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import Objective, objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
@@ -34,9 +37,10 @@ from mmlego.models.encoders.vision import ConvNet
 
 ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
+LEGO_BLOCK = "lego_block"
 _LOGITS = "__test_logits__"
 # Settings that only some notebooks have.
-_FURTHER = (
+_OPTIONAL_FIT_SETTINGS = (
     "weight_decay",
     "schedule",
     "criterion",
@@ -45,7 +49,6 @@ _FURTHER = (
     "warmup",
     "warmup_mode",
 )
-Log = Callable[[str], None] | None
 LogitsOf = Callable[[nn.Module, Samples], Tensor]
 
 
@@ -55,27 +58,31 @@ class Recipe:
 
     Attributes:
         method: Name in the registry.
-        variant: Configuration, empty for the default.
         names: Modalities that the model sees, in its order.
         fit: How it is trained.
         options: What else decides the model: its constructor's options, in JSON types.
-        seed: Base seed; that of the fit depends on the fold and on all of the above names too.
+        seed: Base seed; that of the fit depends on the fold, the method and the modalities too.
         device: ``auto``, ``cpu`` or ``cuda``.
+        seed_word: A word that the seed depends on as well. None for configurations of one method
+            that are to start from the same weights and see the same batches, so that what differs
+            between them is what was changed.
     """
 
     method: str
-    variant: str
     names: tuple[str, ...]
     fit: FitSettings
     options: Mapping[str, object] = field(default_factory=dict)
     seed: int = 1
     device: str = "auto"
+    seed_word: str | None = ""
 
     def seed_for(self, fold: Fold) -> int:
         """The seed of this fit on this fold."""
-        names = self.names[0] if len(self.names) == 1 else self.names
         place = (fold.cohort, fold.unit, fold.repeat)
-        return derived_seed(self.seed, *place, self.method, self.variant, names)
+        if self.seed_word is None:
+            return derived_seed(self.seed, *place, self.method, self.names)
+        names = self.names[0] if len(self.names) == 1 else self.names
+        return derived_seed(self.seed, *place, self.method, self.seed_word, names)
 
 
 def objective_of(fold: Fold, settings: FitSettings) -> Objective:
@@ -102,7 +109,9 @@ def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
         "patience": settings.patience or None,
         "output_bias": settings.output_bias,
     }
-    values |= {name: getattr(settings, name) for name in _FURTHER if hasattr(settings, name)}
+    values |= {
+        name: getattr(settings, name) for name in _OPTIONAL_FIT_SETTINGS if hasattr(settings, name)
+    }
     return FitSettings(**(values | changes))
 
 
@@ -159,28 +168,41 @@ def train_encoder(
     modality: str,
     settings: BlockSettings,
     store: FitStore,
-    log: Log = None,
     *,
     fit_changes: Mapping[str, object] | None = None,
     options: Mapping[str, object] | None = None,
-) -> tuple[Outcome, Unimodal]:
-    """Train the encoder of one modality with a linear head and test it."""
+    start: Start | None = None,
+) -> TrainedModel:
+    """Train the encoder of one modality with a linear head and test it.
+
+    Args:
+        fold: Data.
+        modality: Its name.
+        settings: How to train.
+        store: Where finished fits lie.
+        fit_changes: Fit settings that differ.
+        options: Options of the network that differ.
+        start: Weights that it shares with other models at the start, if any.
+    """
     recipe = Recipe(
         method=encoder_method(fold.kinds[modality]),
-        variant="",
         names=(modality,),
         fit=fit_settings(settings, **(fit_changes or {})),
-        options=dict(options or {}),
+        options=dict(options or {}) | (start.key() if start else {}),
         seed=settings.seed,
         device=settings.device,
+        seed_word=start.seed_word if start else "",
     )
-    return train_recipe(
-        fold,
-        recipe,
-        lambda: Unimodal(modality, build_encoder(fold, modality, **recipe.options)),
-        store,
-        log=log,
-    )
+
+    def build() -> Unimodal:
+        network = build_encoder(fold, modality, **dict(options or {}))
+        if start is not None:
+            start.load(network.encoder)
+        return Unimodal(modality, network)
+
+    labels = Labels(recipe.method, recipe.names, {"arm": start.arm if start else ""})
+    code = [start.state] if start else []
+    return train_recipe(fold, recipe, build, store, labels=labels, code=code)
 
 
 def train_block(
@@ -190,36 +212,50 @@ def train_block(
     settings: BlockSettings,
     store: FitStore,
     *,
-    encoder: tuple[Outcome, Unimodal] | None = None,
-    log: Log = None,
+    encoder: TrainedModel | None = None,
     fit_changes: Mapping[str, object] | None = None,
     options: Mapping[str, object] | None = None,
-) -> tuple[Outcome, Unimodal]:
+    start: Start | None = None,
+) -> TrainedModel:
     """Train a block on one modality.
 
-    ``scratch``, ``wrapped`` round an encoder, or with it ``frozen``.
+    Args:
+        fold: Data.
+        modality: Its name.
+        variant: ``scratch``, ``wrapped`` round an encoder, or with it ``frozen``.
+        settings: How to train.
+        store: Where finished fits lie.
+        encoder: The trained encoder, for a block that is not made from scratch.
+        fit_changes: Fit settings that differ.
+        options: Options of ``LegoBlock`` that differ.
+        start: Weights that it shares with other blocks at the start, if any.
     """
-    trained = encoder[1].model.encoder if encoder else None
     chosen = _block_shape(settings) | dict(options or {})
     recipe = Recipe(
-        method="lego_block",
-        variant=variant,
+        method=LEGO_BLOCK,
         names=(modality,),
         fit=fit_settings(settings, **(fit_changes or {})),
-        options=chosen,
+        options=chosen | {"variant": variant} | (start.key() if start else {}),
         seed=settings.seed,
         device=settings.device,
+        seed_word=start.seed_word if start and start.seed_word else variant,
     )
+
+    def build() -> Unimodal:
+        trained = encoder.model.model.encoder if encoder else None
+        block = build_block(fold, modality, settings, encoder=trained, variant=variant, **chosen)
+        if start is not None:
+            start.load(block)
+        return Unimodal(modality, block)
+
     return train_recipe(
         fold,
         recipe,
-        lambda: Unimodal(
-            modality,
-            build_block(fold, modality, settings, encoder=trained, variant=variant, **chosen),
-        ),
+        build,
         store,
-        parent=encoder[0].key if encoder else "",
-        log=log,
+        labels=Labels(LEGO_BLOCK, recipe.names, {"arm": start.arm if start else variant}),
+        parent=encoder.key if encoder else "",
+        code=[start.state] if start else [],
     )
 
 
@@ -229,14 +265,13 @@ def train_recipe(
     build: Callable[[], nn.Module],
     store: FitStore,
     *,
+    labels: Labels,
     parent: str = "",
-    code: str = "",
+    code: Sequence[ModuleType | Callable[..., object]] = (),
     validated: bool = True,
     logits_of: LogitsOf | None = None,
-    facts: Mapping[str, object] | None = None,
-    log: Log = None,
-) -> tuple[Outcome, nn.Module]:
-    """Build, train or fetch, and test one model under the contract of several modalities.
+) -> TrainedModel:
+    """Train and test one model under the contract of several modalities, where that is not done.
 
     Every sample that has any of the modalities is trained on and tested.
 
@@ -245,43 +280,43 @@ def train_recipe(
         recipe: What to train.
         build: Makes the untrained model; called with the seed of the fit set.
         store: Where finished fits lie.
+        labels: What the outcome is called.
         parent: Key of a fit that the model builds on.
-        code: Digest of the code of the model, where this module does not import it.
+        code: Code of the model, where this module does not import it.
         validated: Whether training sees the validation part; without, the settings have no
             patience.
         logits_of: How logits (n, k) come from a trained model and a part, where it is not by
             calling it on the inputs; ``code`` must cover it.
-        facts: What else the outcome is to say.
-        log: Called with one line per epoch.
     """
     seed = recipe.seed_for(fold)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build()
     parts = {
         name: part.select(sorted(recipe.names)).having(sorted(recipe.names))
         for name, part in fold.parts().items()
         if validated or name != "val"
     }
     key = fit_key(
-        model=[recipe.method, recipe.variant, list(recipe.names), dict(recipe.options)],
+        model=[recipe.method, list(recipe.names), dict(recipe.options)],
         fit=dataclasses.asdict(recipe.fit),
         data={name: samples_digest(part) for name, part in parts.items()},
         seed=seed,
-        device=recipe.device,
+        device=resolve_device(recipe.device).type,
         parent=parent,
-        torch=torch.__version__,
-        code=[code_digest(train_recipe), code],
+        code=code_digest(train_recipe, *code),
     )
-    stored = store.get(key)
-    if stored is None:
-        what = "+".join(recipe.names)
-        store.require_writable(
-            f"{recipe.method} {recipe.variant} of '{what}', repeat {fold.repeat}"
-        )
-        stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, logits_of, log)
-    model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
-    return _outcome(stored, fold, recipe, parts, facts or {}), model.eval()
+
+    def make() -> tuple[Outcome, nn.Module]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build()
+        stored = store.get(key)
+        if stored is None:
+            what = " ".join(filter(None, [recipe.method, str(labels.rest.get("arm", ""))]))
+            store.require_writable(f"{what} of '{'+'.join(recipe.names)}', repeat {fold.repeat}")
+            stored = _fit_and_store(key, model, parts, fold, recipe, seed, store, logits_of)
+        model.load_state_dict({k: v for k, v in stored.tensors.items() if k != _LOGITS})
+        return _outcome(stored, fold, recipe, labels, parts), model.eval()
+
+    return TrainedModel(fold, labels, key, make, labels.recalled(store, fold, key))
 
 
 def _fit_and_store(
@@ -293,7 +328,6 @@ def _fit_and_store(
     seed: int,
     store: FitStore,
     logits_of: LogitsOf | None,
-    log: Log,
 ) -> StoredFit:
     objective = objective_of(fold, recipe.fit)
     result: FitResult = fit(
@@ -304,7 +338,6 @@ def _fit_and_store(
         settings=recipe.fit,
         seed=seed,
         device=recipe.device,
-        log=log,
     )
     read = logits_of or functools.partial(predict_logits, device=recipe.device)
     logits = read(model, parts["test"])
@@ -321,51 +354,20 @@ def _fit_and_store(
 
 
 def _outcome(
-    stored: StoredFit,
-    fold: Fold,
-    recipe: Recipe,
-    parts: dict[str, Samples],
-    further: Mapping[str, object],
+    stored: StoredFit, fold: Fold, recipe: Recipe, labels: Labels, parts: dict[str, Samples]
 ) -> Outcome:
     facts = dict(stored.facts)
-    members = {member for name in recipe.names for member in fold.members(name)}
     return outcome_of(
         stored.tensors[_LOGITS],
         parts["test"],
         fold,
-        method=recipe.method,
-        variant=recipe.variant,
-        modalities=tuple(members),
+        labels,
+        key=stored.key,
+        objective=objective_of(fold, recipe.fit),
         n_train=len(parts["train"]),
         seconds=facts.pop("seconds"),
         history=facts.pop("history"),
-        facts=facts | {"sha256": stored.sha256} | dict(further),
-        key=stored.key,
-        objective=objective_of(fold, recipe.fit),
-    )
-
-
-def outcome_of(
-    logits: Tensor,
-    test: Samples,
-    fold: Fold,
-    *,
-    modalities: tuple[str, ...],
-    objective: Objective | None = None,
-    **rest: object,
-) -> Outcome:
-    """Score logits of the test part and wrap them up.
-
-    The objective is the usual one of the fold's task unless another is given.
-    """
-    prediction = (objective or objective_for(fold)).predict(logits)
-    return Outcome(
-        modalities=tuple(sorted(modalities)),
-        repeat=fold.repeat,
-        ids=test.ids,
-        prediction=prediction,
-        metrics=evaluate(prediction, test, fold.train, fold),
-        **rest,
+        facts=facts | {"sha256": stored.sha256},
     )
 
 

@@ -11,7 +11,8 @@ from mmlego.book.pages import executed_pages
 from mmlego.data.cards.card import Card
 from mmlego.data.cards.catalog import list_cards, load_card
 from mmlego.data.paths import project_root, results_folder
-from mmlego.runs.record import read_records, write_text
+from mmlego.runs.files import write_text
+from mmlego.runs.record import read_records
 
 
 def prepare(root: Path | None = None, results: Path | None = None) -> list[Path]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mmlego.bench.inputs import INPUT_TITLES
 from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.errors import MetricError
+from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import has_published, published_for, role_of
 
@@ -27,9 +30,23 @@ def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
 
 
 def method_label(outcome: Outcome) -> str:
-    """Name of a method and its variant, such as ``LegoFuse (stack, 2 epochs)``."""
+    """Name of a method and its configuration, such as ``LegoFuse (stack, 2 epochs)``."""
     name = METHOD_NAMES.get(outcome.method, outcome.method)
-    return name if outcome.variant in ("", "default") else f"{name} ({outcome.variant})"
+    words = configuration_words(outcome.labels)
+    return f"{name} ({words})" if words else name
+
+
+def configuration_words(labels: Mapping[str, Any]) -> str:
+    """What tells an outcome from the default of its method, in words; empty for the default."""
+    epochs = labels["tune_epochs"]
+    words = [
+        "best by validation" if labels["chosen_by"] else "",
+        labels["arm"],
+        "" if epochs is None or pd.isna(epochs) else pairing.counted(int(epochs), "epoch"),
+        INPUT_TITLES.get(labels["inputs"], ""),
+        labels["condition"],
+    ]
+    return ", ".join(word for word in words if word)
 
 
 def label(outcome: Outcome, tables: Sequence[str] = ()) -> str:
@@ -84,7 +101,7 @@ def forest_table(
     roles = {
         name(outcome): (outcome.method, role_of(outcome.modalities, tables))
         for outcome in outcomes
-        if has_published(outcome.variant)
+        if has_published(outcome.labels)
     }
     hits = {name: known.loc[role] for name, role in roles.items() if role in known.index}
     frame["published"] = frame["label"].map(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmlego.bench.fusing import STACK
 from mmlego.data.cards.catalog import card_dirs
 from mmlego.errors import DataError
 
@@ -32,13 +33,6 @@ _ROWS = {
     ("LegoMerge", _MANY): ("lego_merge", "multimodal"),
     ("LegoFuse (2 epochs)", _MANY): ("lego_fuse", "multimodal"),
 }
-# Configurations of published methods that the paper gives no number for.
-_UNPUBLISHED = (
-    "stack, 0 epochs",
-    "weave, 2 epochs",
-    "merge, 2 epochs",
-    "best by validation",
-)
 COLUMNS = ["method", "role", "published", "published_sd", "comparable", "why"]
 
 
@@ -96,9 +90,15 @@ def published_for(
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def has_published(variant: str) -> bool:
-    """Whether a configuration is one that the paper gives a number for."""
-    return variant not in _UNPUBLISHED
+def has_published(labels: Mapping[str, Any]) -> bool:
+    """Whether a configuration is one that the paper gives a number for.
+
+    Of what is tuned that is a stack; nothing that was chosen among several models is.
+    """
+    if labels["chosen_by"]:
+        return False
+    epochs = labels["tune_epochs"]
+    return epochs is None or pd.isna(epochs) or (labels["arm"] == STACK and epochs > 0)
 
 
 def _why_not(dataset: str, role: str, split_unit: str, absent: Sequence[str]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
-from mmlego.bench.tuning.values import load_chosen
+from mmlego.bench.tuning.values import load_values
 from mmlego.data import Cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
@@ -16,7 +17,7 @@ from mmlego.figures import style
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.published import published_for
-from mmlego.runs.session import FoldModels, Session
+from mmlego.runs.session import Session
 
 FEW_EVENTS = 10
 
@@ -149,12 +150,12 @@ def spread(mean: float, std: float, count: float) -> str:
     return f"{mean:.3f} ± {std:.3f}" if count > 1 else f"{mean:.3f}"
 
 
-def blocks(folds: Sequence[FoldModels], variant: str) -> str:
+def blocks(benches: Sequence[Bench], variant: str) -> str:
     """Which blocks were found."""
-    names = separate_names(folds[0].fold)
+    names = separate_names(benches[0].fold)
     losses = {
         name: np.mean(
-            [models.block_outcomes(variant)[name].facts["best_val_loss"] for models in folds]
+            [bench.block(name, variant).outcome.facts["best_val_loss"] for bench in benches]
         )
         for name in names
     }
@@ -162,7 +163,7 @@ def blocks(folds: Sequence[FoldModels], variant: str) -> str:
         f"`{name}` {losses[name]:.3f}" for name in sorted(names, key=losses.__getitem__)
     )
     return (
-        f"{len(folds)} splits, each with blocks for {', '.join(f'`{name}`' for name in names)} "
+        f"{len(benches)} splits, each with blocks for {', '.join(f'`{name}`' for name in names)} "
         f"(variant `{variant}`).\n"
         f"Mean validation losses, best first: {listed}.\n"
     )
@@ -195,7 +196,7 @@ def hyperparameters(session: Session) -> str:
             f"{settings.l1:g}, batches of {settings.batch_size}, blocks of depth {settings.depth}; "
             "nothing was searched."
         )
-    chosen = load_chosen(settings.hyperparameters, session.cohort.name)
+    chosen = load_values(settings.hyperparameters, session.cohort.name)
     lines = [
         f"* {name}: validation loss {study['validation_loss']:.3f}"
         + (

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlego.bench.inputs import INPUT_TITLES, JOINED, SEPARATE, TABLES
+from mmlego.bench.inputs import JOINED, SEPARATE, TABLES
 from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_for, role_of
 
 # The published protocol has five repeats, the first five of ours.
 PUBLISHED_REPEATS = 5
-ALONE = "one modality"
-BEST, BEST_TITLE = "best by validation, ", "Best single block"
+BEST_TITLE = "Best single block"
 FOCUS = ("lego_merge", "lego_fuse")
 CLINICAL = "clin"
 GROUPS = {
@@ -43,18 +42,17 @@ def standing_rows(
         role.
     """
     frame = frame[frame["metric"] == metric].dropna(subset=["value"])
-    title = INPUT_TITLES[inputs or published_inputs(frame)]
+    wanted = inputs or published_inputs(frame)
     others = {name for text in frame["modalities"] for name in text.split("+")} - set(tables)
     named = ("part", "other") if len(others) > 1 else ("part",)
     rows = []
     for row in frame.to_dict("records"):
         names = row["modalities"].split("+")
-        variant, role = row["variant"], role_of(names, tables)
-        if variant in (title, f"{BEST}{title}"):
+        role, best = role_of(names, tables), bool(row["chosen_by"])
+        if row["inputs"] == wanted:
             role = "multimodal"
-        elif variant not in ("", "wrapped", ALONE):
+        elif row["inputs"]:
             continue
-        best = variant.startswith(BEST)
         label = BEST_TITLE if best else METHODS[row["method"]].title
         label += f", {row['modalities']}" if role in named else ""
         rows.append(row | {"label": label, "role": role, "group": GROUPS[role], "best": best})
@@ -63,10 +61,8 @@ def standing_rows(
 
 def published_inputs(frame: pd.DataFrame) -> str:
     """The set of modalities that the published runs would have used."""
-    variants = set(frame["variant"])
-    return next(
-        (name for name in (JOINED, SEPARATE, TABLES) if INPUT_TITLES[name] in variants), SEPARATE
-    )
+    offered = set(frame["inputs"])
+    return next((name for name in (JOINED, SEPARATE, TABLES) if name in offered), SEPARATE)
 
 
 def summarize(

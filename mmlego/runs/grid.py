@@ -163,7 +163,7 @@ def grid_page(settings: RunSettings, results: Path) -> Path:
 
 def expected_seconds(run: Planned, results: Path) -> float:
     """How long a run took last time it was made, or a guess where it never was."""
-    path = results / "runs" / f"{run.run_id}.json"
+    path = results / "runs" / run.run_id / "record.json"
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) + 5.0
     except (OSError, ValueError, KeyError):

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -116,8 +117,8 @@ def _set_aside(runs: Sequence[Planned], folder: Path) -> None:
         if record["parameters"]["grid"] in grids and record["run_id"] not in planned:
             old = folder / "artifacts" / "superseded"
             old.mkdir(parents=True, exist_ok=True)
-            name = f"{record['run_id']}.json"
-            os.replace(folder / "runs" / name, old / name)
+            shutil.rmtree(old / record["run_id"], ignore_errors=True)
+            os.replace(folder / "runs" / record["run_id"], old / record["run_id"])
 
 
 def _read_anyway(runs: Sequence[Planned]) -> None:

@@ -1,12 +1,17 @@
-"""The record of a run: everything needed to trust, find and repeat it."""
+"""The record of a run: everything needed to trust, find and repeat it, and to draw its page again.
+
+A record is a folder ``results/runs/<run id>``: ``record.json`` says what ran, and tables beside it
+(Parquet, zstd) hold what came out: ``outcomes`` (a row each: labels, key, metrics, facts),
+``predictions`` (a row per outcome and test sample), ``histories`` (a row per outcome and epoch),
+and ``measured`` (what was measured on models, a file each).
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +19,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mmlego.bench.outcome import Outcome
-from mmlego.bench.store.code import code_digest
+from mmlego.bench.outcome import LABELS, Outcome
+from mmlego.bench.store.code import code_digest, module_digests
 from mmlego.data.paths import project_root
 from mmlego.errors import RunError
+from mmlego.runs.files import whole_folder
 from mmlego.runs.provenance import git_revision, hardware, versions
 from mmlego.runs.settings import RunSettings
 
@@ -57,10 +64,12 @@ _NUMERIC_CODE = {
         "mmlego.models.amc",
     ),
 }
-# Enough for every metric to be recomputed from the predictions of a record.
 _DIGITS = 8
 # More epochs than this cannot be told apart in a learning curve, but would fill a record.
 _EPOCHS = 200
+_VERSION = 2
+OUTCOMES, PREDICTIONS, HISTORIES = "outcomes", "predictions", "histories"
+_PARQUET = {"compression": "zstd", "compression_level": 9, "index": False}
 
 
 def numeric_code(notebook: str) -> tuple[ModuleType, ...]:
@@ -68,60 +77,141 @@ def numeric_code(notebook: str) -> tuple[ModuleType, ...]:
     return tuple(import_module(name) for name in _NUMERIC_CODE.get(notebook, _BLOCKS))
 
 
+@dataclass(frozen=True)
+class Record:
+    """One run.
+
+    Attributes:
+        about: What ran, as builtins: ``run_id``, ``notebook``, ``parameters``, ``code``,
+            ``modules``, ``revision``, ``versions``, ``hardware``, ``started``, ``finished``,
+            ``seconds``, ``data``, ``extra``.
+        outcomes: One row per outcome.
+        predictions: outcome (row of ``outcomes``), id, and the columns of the prediction.
+        histories: outcome, epoch, and what was recorded of it.
+        measured: What was measured on models, by key.
+    """
+
+    about: dict[str, Any]
+    outcomes: pd.DataFrame
+    predictions: pd.DataFrame
+    histories: pd.DataFrame
+    measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return str(self.about["run_id"])
+
+
 def make_record(
     settings: RunSettings,
     outcomes: Sequence[Outcome],
     *,
+    protocol: str = "",
     data: dict[str, Any] | None = None,
     started: datetime,
     device: str = "cpu",
+    measured: Mapping[str, pd.DataFrame] | None = None,
     extra: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Put parameters, provenance, metrics, histories and predictions of a run into builtins."""
+) -> Record:
+    """Put parameters, provenance, metrics, histories and predictions of a run together."""
     now = datetime.now(UTC)
-    return {
+    code = numeric_code(settings.notebook)
+    about = {
+        "version": _VERSION,
         "run_id": settings.run_id,
         "notebook": settings.notebook,
         "parameters": settings.identity(),
-        "code": code_digest(*numeric_code(settings.notebook)),
+        "protocol": protocol,
+        "code": code_digest(*code),
+        "modules": module_digests(*code),
         "revision": git_revision(project_root()),
         "versions": versions(),
         "hardware": hardware(device),
         "started": started.isoformat(timespec="seconds"),
         "finished": now.isoformat(timespec="seconds"),
         "seconds": round((now - started).total_seconds(), 1),
-        "data": data or {},
-        "outcomes": [_outcome_entry(outcome) for outcome in outcomes],
+        "data": plain(data or {}),
         "extra": plain(extra or {}),
     }
+    return Record(
+        about,
+        _outcome_table(outcomes),
+        _stacked([_prediction_rows(place, o) for place, o in enumerate(outcomes)], ["id"]),
+        _stacked(
+            [_history_rows(place, o) for place, o in enumerate(outcomes) if o.headline], ["epoch"]
+        ),
+        dict(measured or {}),
+    )
 
 
-def _outcome_entry(outcome: Outcome) -> dict[str, Any]:
-    entry = {
-        "method": outcome.method,
-        "variant": outcome.variant,
-        "modalities": outcome.joined,
-        "repeat": outcome.repeat,
-        "n_train": outcome.n_train,
-        "n_test": outcome.n_test,
-        "seconds": outcome.seconds,
-        "metrics": outcome.metrics,
-        "facts": outcome.facts,
-        "key": outcome.key,
-    }
-    if outcome.headline:
-        scores = outcome.prediction.get("risk", outcome.prediction.get("probability"))
-        entry |= {
-            "history": thinned(outcome.history, outcome.facts.get("best_epoch")),
-            "ids": outcome.ids.tolist(),
-            "prediction": scores,
+def _outcome_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """One row per outcome: labels, key, sizes, metrics and facts as JSON text."""
+    rows = [
+        outcome.labels
+        | {
+            "modalities": outcome.joined,
+            "repeat": outcome.repeat,
+            "n_train": outcome.n_train,
+            "n_test": outcome.n_test,
+            "seconds": outcome.seconds,
+            "key": outcome.key,
+            "headline": outcome.headline,
+            "metrics": json.dumps({k: _finite(v) for k, v in outcome.metrics.items()}),
+            "facts": json.dumps(_builtin(outcome.facts)),
         }
-    return plain(entry)
+        for outcome in outcomes
+    ]
+    columns = [*LABELS, "modalities", "repeat", "n_train", "n_test", "seconds", "key", "headline"]
+    frame = pd.DataFrame(rows, columns=[*columns, "metrics", "facts"])
+    return frame.astype({"tune_epochs": "Int64"})
+
+
+def _prediction_rows(place: int, outcome: Outcome) -> pd.DataFrame:
+    """A row per test sample: id, risk and survival by time bin, or probability by class.
+
+    Survival by time bin is left out of outcomes that no page looks at closely.
+    """
+    columns: dict[str, Any] = {"outcome": np.int32(place), "id": outcome.ids.astype(str)}
+    for name, values in outcome.prediction.items():
+        if values.ndim == 1:
+            columns[name] = values
+        elif outcome.headline or name != "survival":
+            columns |= {f"{name}_{k}": values[:, k] for k in range(values.shape[1])}
+    return pd.DataFrame(columns)
+
+
+def _history_rows(place: int, outcome: Outcome) -> pd.DataFrame:
+    kept = thinned(outcome.history, outcome.facts.get("best_epoch"))
+    return pd.DataFrame([{"outcome": np.int32(place), **entry} for entry in kept])
+
+
+def _stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    full = [part for part in parts if len(part)]
+    empty = pd.DataFrame(columns=["outcome", *columns])
+    return pd.concat(full, ignore_index=True) if full else empty
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _builtin(value: Any) -> Any:
+    """Numpy values as builtins, floats as they are, and NaN as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _builtin(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _builtin(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_builtin(item) for item in value]
+    if isinstance(value, np.generic):
+        return _builtin(value.item())
+    return _finite(value) if isinstance(value, float) else value
 
 
 def thinned(
-    history: Sequence[dict[str, float]], best_epoch: int | None = None
-) -> list[dict[str, float]]:
+    history: Sequence[Mapping[str, float]], best_epoch: int | None = None
+) -> list[Mapping[str, float]]:
     """The entries of a history that a record keeps.
 
     All of up to 200; of more, 200 evenly spaced ones with the first and the last among them, and
@@ -152,59 +242,74 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_record(record: dict[str, Any], results: Path) -> Path:
-    """Write a record to ``results/runs/<run_id>.json`` in one step.
+def write_record(record: Record, results: Path) -> Path:
+    """Write a record to ``results/runs/<run_id>`` in one step.
 
     Raises:
         RunError: If the folder cannot be written.
     """
-    return write_text(
-        results / "runs" / f"{record['run_id']}.json", json.dumps(record, indent=None) + "\n"
-    )
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=path.parent)
-    except OSError as problem:
-        raise RunError(
-            f"cannot write {path} ({problem.strerror}); choose a folder that you may write to"
-        ) from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except OSError as problem:
-        raise RunError(f"cannot write {path} ({problem.strerror}); nothing was changed") from None
-    finally:
-        Path(draft).unlink(missing_ok=True)
-    return path
+    place = results / "runs" / record.run_id
+    with whole_folder(place) as draft:
+        text = json.dumps(record.about, indent=1) + "\n"
+        (draft / "record.json").write_text(text, encoding="utf-8")
+        for name in (OUTCOMES, PREDICTIONS, HISTORIES):
+            frame: pd.DataFrame = getattr(record, name)
+            if len(frame):
+                frame.to_parquet(draft / f"{name}.parquet", **_PARQUET)
+        for key, frame in record.measured.items():
+            (draft / "measured").mkdir(exist_ok=True)
+            frame.to_parquet(draft / "measured" / f"{key}.parquet", **_PARQUET)
+    return place
 
 
 def read_record(run_id: str, results: Path) -> dict[str, Any] | None:
-    """The record of a run, or None if there is none.
+    """What ran and what came out, without predictions and histories; None if there is none.
+
+    Raises:
+        RunError: If a file is damaged.
+    """
+    place = results / "runs" / run_id
+    return _load(place) if (place / "record.json").is_file() else None
+
+
+def read_records(results: Path) -> list[dict[str, Any]]:
+    """All records, sorted by run id; see ``read_record``."""
+    return [_load(path.parent) for path in sorted((results / "runs").glob("*/record.json"))]
+
+
+def read_table(place: Path, name: str) -> pd.DataFrame:
+    """One of the tables of a record; without rows where it has none.
 
     Raises:
         RunError: If the file is damaged.
     """
-    path = results / "runs" / f"{run_id}.json"
+    path = place / f"{name}.parquet"
     if not path.is_file():
-        return None
-    return _load(path)
-
-
-def read_records(results: Path) -> list[dict[str, Any]]:
-    """All records, sorted by run id."""
-    return [_load(path) for path in sorted((results / "runs").glob("*.json"))]
-
-
-def _load(path: Path) -> dict[str, Any]:
+        return pd.DataFrame({"outcome": pd.Series(dtype="int32")})
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return pd.read_parquet(path)
     except (OSError, ValueError) as problem:
         raise RunError(
-            f"record {path.name}: cannot be read ({problem}); delete it and run again"
+            f"record {place.name}: {path.name} cannot be read ({problem}); delete the folder and "
+            "run again"
         ) from None
+
+
+def _load(place: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((place / "record.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise RunError(
+            f"record {place.name}: cannot be read ({problem}); delete it and run again"
+        ) from None
+    return about | {"outcomes": outcome_entries(read_table(place, OUTCOMES))}
+
+
+def outcome_entries(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table of outcomes as mappings, metrics and facts among them."""
+    entries = table.astype(object).where(table.notna(), None).to_dict("records")
+    for entry in entries:
+        if "metrics" in entry:
+            entry["metrics"] = json.loads(entry["metrics"])
+            entry["facts"] = json.loads(entry["facts"])
+    return entries if "metrics" in table else []

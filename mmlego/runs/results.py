@@ -7,25 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from mmlego.bench.outcome import LABELS, OUTCOME_COLUMNS
 from mmlego.errors import RunError
-from mmlego.runs.record import read_records, write_text
+from mmlego.runs.files import whole_file
+from mmlego.runs.record import read_records
 
-COLUMNS = [
-    "cohort",
-    "method",
-    "variant",
-    "modalities",
-    "repeat",
-    "split_unit",
-    "metric",
-    "value",
-    "grid",
-    "n_train",
-    "n_test",
-    "seconds",
-    "device",
-    "run_id",
-]
+TABLE = "metrics.parquet"
+COLUMNS = [*OUTCOME_COLUMNS, "grid", "n_train", "n_test", "seconds", "device", "run_id"]
+_TEXT = ["cohort", "split_unit", "arm", "inputs", "condition", "chosen_by", "modalities"]
 
 
 def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,11 +22,12 @@ def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
     shared = {
         "cohort": record["data"].get("name", ""),
         "split_unit": record["parameters"].get("split_unit", ""),
+        "protocol": record.get("protocol", ""),
         "grid": record["parameters"]["grid"],
         "device": record["hardware"]["device"],
         "run_id": record["run_id"],
     }
-    names = ("method", "variant", "modalities", "repeat", "n_train", "n_test", "seconds")
+    names = (*LABELS, "modalities", "repeat", "n_train", "n_test", "seconds")
     return [
         shared | {name: outcome[name] for name in names} | {"metric": metric, "value": value}
         for outcome in record["outcomes"]
@@ -46,41 +36,36 @@ def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def collect(results: Path) -> pd.DataFrame:
-    """Make ``results/metrics.csv`` anew from all records, and return it."""
+    """Make the table of results anew from all records, and return it."""
     rows = [row for record in read_records(results) for row in rows_of(record)]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    order = [
-        "grid",
-        "cohort",
-        "split_unit",
-        "method",
-        "variant",
-        "modalities",
-        "repeat",
-        "metric",
-        "run_id",
-    ]
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"tune_epochs": "Int64"})
+    order = ["grid", "cohort", "split_unit", *LABELS, "modalities", "repeat", "metric", "run_id"]
     frame = frame.sort_values(order, ignore_index=True)
-    write_text(results / "metrics.csv", frame.to_csv(index=False))
+    with whole_file(results / TABLE) as draft:
+        frame.to_parquet(draft, compression="zstd", compression_level=9, index=False)
     return frame
 
 
 def load_metrics(results: Path) -> pd.DataFrame:
-    """Read ``results/metrics.csv``.
+    """Read the table of results.
 
     Raises:
-        RunError: If it is not there, or lacks a column.
+        RunError: If it is not there, damaged, or lacks a column.
     """
-    path = results / "metrics.csv"
+    path = results / TABLE
     if not path.is_file():
         raise RunError(
             f"{path}: expected a table of results, found none; run `mmlego run --grid` first"
         )
-    frame = pd.read_csv(path, keep_default_na=True, dtype={"variant": "str", "modalities": "str"})
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as problem:
+        raise RunError(
+            f"{path}: cannot be read ({problem}); run `mmlego results collect`"
+        ) from None
     absent = [column for column in COLUMNS if column not in frame.columns]
     if absent:
         raise RunError(
             f"{path}: expected columns {COLUMNS}, missing {absent}; run `mmlego results collect`"
         )
-    text = ["cohort", "split_unit", "variant", "modalities"]
-    return frame.assign(**{name: frame[name].fillna("") for name in text})
+    return frame.assign(**{name: frame[name].fillna("").astype(str) for name in _TEXT})

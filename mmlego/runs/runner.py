@@ -7,6 +7,7 @@ on one whose kernel was killed. None of these may look like a result.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from mmlego.data.cards.catalog import load_card
 from mmlego.data.paths import project_root, results_folder
 from mmlego.errors import MMLegoError, RunError
 from mmlego.runs.executed import presentable
+from mmlego.runs.files import whole_folder, write_text
 from mmlego.runs.notebooks import (
     cast_parameters,
     failures,
@@ -27,8 +29,8 @@ from mmlego.runs.notebooks import (
     read_notebook,
     source_digest,
 )
-from mmlego.runs.record import numeric_code, read_record, write_text
-from mmlego.runs.results import collect
+from mmlego.runs.record import numeric_code, read_record
+from mmlego.runs.results import TABLE, collect
 from mmlego.runs.settings import SETTINGS, RunSettings
 
 READS_RESULTS_ONLY = ("table1", "protocol_worth", "summary", "amc_overview")
@@ -175,8 +177,9 @@ def _execute(
     mark.unlink(missing_ok=True)
     log = results / "logs" / f"{settings.run_id}.log"
     write_text(log, "")
-    record = results / "runs" / f"{settings.run_id}.json"
+    record = results / "runs" / settings.run_id
     before = _written(record)
+    kept = _copy_of(record)
     draft = page.with_name(f".draft-{os.getpid()}-{page.name}")
     try:
         problem = _papermill(source, draft, settings, log, threads)
@@ -192,10 +195,11 @@ def _execute(
         write_text(page, nbformat.writes(presentable(executed, settings)) + "\n")
         write_text(mark, "")
     except RunError:
-        _take_back(record, before, results)
+        _take_back(record, before, kept, results)
         raise
     finally:
         draft.unlink(missing_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _reason(problem: str, found: list[str]) -> str:
@@ -207,20 +211,29 @@ def _reason(problem: str, found: list[str]) -> str:
 
 def _written(record: Path) -> tuple[int, str] | None:
     """When a record was written, and what it says; None if there is none."""
-    if not record.is_file():
+    about = record / "record.json"
+    if not about.is_file():
         return None
-    return record.stat().st_mtime_ns, record.read_text(encoding="utf-8")
+    return about.stat().st_mtime_ns, about.read_text(encoding="utf-8")
 
 
-def _take_back(record: Path, before: tuple[int, str] | None, results: Path) -> None:
+def _copy_of(record: Path) -> Path:
+    """A copy of a record, empty where there is none, to go back to if its run fails."""
+    kept = Path(tempfile.mkdtemp(prefix="mmlego-"))
+    if record.is_dir():
+        shutil.copytree(record, kept, dirs_exist_ok=True)
+    return kept
+
+
+def _take_back(record: Path, before: tuple[int, str] | None, kept: Path, results: Path) -> None:
     """Undo the record of a run that failed after its notebook had written it."""
     if _written(record) == before:
         return
-    if before is None:
-        record.unlink()
-    else:
-        write_text(record, before[1])
-    if (results / "metrics.csv").is_file():
+    shutil.rmtree(record)
+    if before is not None:
+        with whole_folder(record) as draft:
+            shutil.copytree(kept, draft, dirs_exist_ok=True)
+    if (results / TABLE).is_file():
         collect(results)
 
 

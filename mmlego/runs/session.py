@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
-from mmlego.bench.outcome import Outcome, tell, tidy
-from mmlego.bench.store.code import code_digest
+from mmlego.bench.fold_bench import Bench, benches
+from mmlego.bench.outcome import Outcome, tidy
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import BLOCK_VARIANTS, train_block, train_encoder
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cards.locate import find_extra
@@ -31,41 +29,15 @@ from mmlego.data.folds.pathways import load_signatures, with_pathways
 from mmlego.data.folds.splits import load_splits
 from mmlego.data.folds.tabular import with_tabular
 from mmlego.data.paths import results_folder
-from mmlego.errors import RunError, SettingsError
+from mmlego.errors import SettingsError
 from mmlego.learning.device import resolve_device
 from mmlego.learning.metrics.scores import main_metric
-from mmlego.lego.block import LegoBlock
-from mmlego.runs.record import make_record, numeric_code, read_records, write_record
+from mmlego.runs.archive import Archive
+from mmlego.runs.record import make_record, write_record
 from mmlego.runs.results import collect
 from mmlego.runs.settings import SETTINGS, BlockSettings, RunSettings
 
 _PLAIN = re.compile(r"[\w.+/-]+")
-
-
-@dataclass(frozen=True)
-class FoldModels:
-    """Trained models of one fold: encoders by modality, and blocks by variant and modality."""
-
-    fold: Fold
-    encoders: dict[str, tuple[Outcome, nn.Module]]
-    blocks: dict[str, dict[str, tuple[Outcome, nn.Module]]]
-
-    def block_modules(self, variant: str) -> dict[str, LegoBlock]:
-        """The bare blocks of one variant, ready to merge."""
-        return {name: model.model for name, (_, model) in self.blocks[variant].items()}
-
-    def block_outcomes(self, variant: str) -> dict[str, Outcome]:
-        """Outcomes of the blocks of one variant, alone."""
-        return {name: outcome for name, (outcome, _) in self.blocks[variant].items()}
-
-    def encoder_modules(self) -> dict[str, nn.Module]:
-        """The bare encoders with their heads."""
-        return {name: model.model for name, (_, model) in self.encoders.items()}
-
-    def outcomes(self) -> list[Outcome]:
-        """Outcomes of all encoders and blocks."""
-        blocks = [pair[0] for variant in self.blocks.values() for pair in variant.values()]
-        return [pair[0] for pair in self.encoders.values()] + blocks
 
 
 @dataclass
@@ -83,8 +55,20 @@ class Session:
 
     @cached_property
     def store(self) -> FitStore:
-        """Store of finished fits."""
-        return FitStore(self.results / "artifacts" / "fits")
+        """Store of finished fits, which also knows the outcomes of all records."""
+        archive = Archive(self.results)
+        return FitStore(
+            self.results / "artifacts" / "fits",
+            recall=archive.recall,
+            recall_table=archive.recall_table,
+            fresh=self.settings.force,
+        )
+
+    @property
+    def protocol(self) -> str:
+        """``searched`` where hyper-parameters were searched, else ``published``."""
+        tuned = getattr(self.settings, "hyperparameters", "given") == "tuned"
+        return "searched" if tuned else "published"
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -141,48 +125,27 @@ class Session:
         """Tidy metrics of the outcomes so far, or of the given ones."""
         chosen = self.outcomes if outcomes is None else list(outcomes)
         settings = self._block_settings()
-        return tidy(chosen, cohort=self.cohort.name, split_unit=settings.split_unit)
+        return tidy(
+            chosen,
+            cohort=self.cohort.name,
+            split_unit=settings.split_unit,
+            protocol=self.protocol,
+        )
 
-    def train(self, *, log: Any = print, train_missing: bool = True) -> Iterator[FoldModels]:
-        """Train (or fetch) encoders and blocks of every modality, one fold after the other."""
-        store = self.store if train_missing else FitStore(self.store.folder, read_only=True)
-        for fold in self.folds:
-            yield train_fold(fold, self._block_settings(), store, log=log)
+    def benches(self, *, train_missing: bool = True, log: Any = None) -> list[Bench]:
+        """One bench per fold, on which models are trained, or fetched, as they are asked for.
 
-    def trained(self, *, train_missing: bool) -> list[FoldModels]:
-        """Blocks and encoders that the notebook ``unimodal`` made with the same settings.
-
-        Raises:
-            RunError: If that run is missing or stale and ``train_missing`` is False; it says which
-                run to make.
+        Args:
+            train_missing: Whether encoders and blocks may be trained; without, one that is not
+                stored is an error that says which run makes it.
+            log: Called with one line per fit.
         """
-        if train_missing:
-            return list(self.train(log=None))
-        command = unimodal_command(self._block_settings())
-        record = find_unimodal(self._block_settings(), self.results)
-        if record is None:
-            raise RunError(
-                f"blocks: no run of 'unimodal' with these settings; make it with: {command}"
-            )
-        if record["code"] != code_digest(*numeric_code("unimodal")):
-            raise RunError(
-                f"blocks: run {record['run_id']} was made by other code; make it again with: "
-                f"{command}"
-            )
-        try:
-            models = list(self.train(log=None, train_missing=False))
-        except RunError as problem:
-            raise RunError(
-                f"blocks of run {record['run_id']}: {problem}; make it again with: "
-                f"{command} --force"
-            ) from None
-        known = {outcome["key"] for outcome in record["outcomes"]}
-        if any(outcome.key not in known for fold in models for outcome in fold.outcomes()):
-            raise RunError(
-                f"blocks: run {record['run_id']} saw other data; make it again with: {command} "
-                "--force"
-            )
-        return models
+        settings, blocks = self._block_settings(), None
+        if not train_missing:
+            command = command_of("unimodal", settings.block_signature() | {"grid": settings.grid})
+            where = f" --results {shlex.quote(settings.results)}" if settings.results else ""
+            blocks = self.store.for_reading(f"make it with: {command}{where}")
+        return list(benches(self.folds, settings, self.store, log, blocks))
 
     def finish(self, **extra: Any) -> Colophon:
         """Write the run's record and renew the table of results.
@@ -192,14 +155,16 @@ class Session:
         record = make_record(
             self.settings,
             self.outcomes,
+            protocol=self.protocol,
             data=self._data_facts(),
             started=self.started,
             device=self.device,
+            measured=self.store.tables,
             extra=extra,
         )
         write_record(record, self.results)
         collect(self.results)
-        return Colophon(record)
+        return Colophon(record.about)
 
     def _data_facts(self) -> dict[str, Any]:
         if not isinstance(self.settings, BlockSettings):
@@ -247,45 +212,6 @@ def open_session(notebook: str, namespace: Mapping[str, Any]) -> Session:
     if notebook not in SETTINGS:
         raise SettingsError(f"notebook: expected one of {sorted(SETTINGS)}, got '{notebook}'")
     return Session(SETTINGS[notebook].from_namespace(namespace))
-
-
-def train_fold(
-    fold: Fold, settings: BlockSettings, store: FitStore, *, log: Any = None
-) -> FoldModels:
-    """Train, for every modality of a fold, its encoder and the three variants of its block."""
-    encoders: dict[str, Any] = {}
-    blocks: dict[str, dict[str, Any]] = {variant: {} for variant in BLOCK_VARIANTS}
-    for name in fold.names:
-        encoders[name] = train_encoder(fold, name, settings, store)
-        tell(log, encoders[name][0])
-        for variant in BLOCK_VARIANTS:
-            encoder = None if variant == "scratch" else encoders[name]
-            blocks[variant][name] = train_block(
-                fold, name, variant, settings, store, encoder=encoder
-            )
-            tell(log, blocks[variant][name][0])
-    return FoldModels(fold, encoders, blocks)
-
-
-def find_unimodal(settings: BlockSettings, results: Path) -> dict[str, Any] | None:
-    """The newest record of the notebook ``unimodal`` whose settings decide the same blocks."""
-    wanted = settings.block_signature()
-    fits = [
-        record
-        for record in read_records(results)
-        if record["notebook"] == "unimodal"
-        and all(
-            record["parameters"].get(name, BlockSettings.model_fields[name].default) == value
-            for name, value in wanted.items()
-        )
-    ]
-    return max(fits, key=lambda record: record["finished"], default=None)
-
-
-def unimodal_command(settings: BlockSettings) -> str:
-    """The command that makes the blocks for these settings."""
-    command = command_of("unimodal", settings.block_signature() | {"grid": settings.grid})
-    return f"{command} --results {shlex.quote(settings.results)}" if settings.results else command
 
 
 def remake_command(record: Mapping[str, Any]) -> str:

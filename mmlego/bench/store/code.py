@@ -16,12 +16,11 @@ PACKAGE = Path(__file__).resolve().parents[2]
 _NOT_NUMERIC = (
     "mmlego.errors",
     "mmlego._version",
-    "mmlego.bench.store.code",
     "mmlego.bench.outcome",
     "mmlego.bench.settings",
+    "mmlego.bench.store.code",
     "mmlego.bench.store.fits",
     "mmlego.data.paths",
-    "mmlego.reporting.outcomes",
     "mmlego.runs.session",
     "mmlego.runs.settings",
 )
@@ -107,22 +106,39 @@ def _module_name(item: ModuleType | Callable[..., object]) -> str:
     return name
 
 
-@lru_cache(maxsize=64)
+def module_digests(*code: ModuleType | Callable[..., object]) -> dict[str, str]:
+    """Digest of every module that counts in ``code_digest``, by name: what changed can be named."""
+    closure = _closure(tuple(sorted({_module_name(item) for item in code})))
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in closure}
+
+
+@lru_cache(maxsize=256)
 def _digest(modules: tuple[str, ...]) -> str:
+    text = "\n".join(f"{name}:{code}" for name, code in _closure(modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=256)
+def _closure(modules: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and code of some modules and of all that they import, sorted by name."""
     seen: dict[str, str] = {}
     waiting = [(name, "a fit") for name in modules]
     while waiting:
         name, importer = waiting.pop()
         path = _source_of(name, importer)
-        if name in _NOT_NUMERIC or str(path) in seen:
+        if name in _NOT_NUMERIC or name in seen:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        waiting += [(found, name) for found in sorted(_imports(tree, name))]
-        seen[str(path)] = ast.dump(_without_docstrings(tree))
-    text = "\n".join(
-        f"{Path(path).relative_to(PACKAGE).as_posix()}:{seen[path]}" for path in sorted(seen)
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        seen[name], imported = _parsed(path, name)
+        waiting += [(found, name) for found in imported]
+    return tuple(sorted(seen.items()))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
+    """The code of a module without words, and what it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = tuple(sorted(_imports(tree, name)))
+    return ast.dump(_without_docstrings(tree)), imported
 
 
 def notebook_digest(cells: list[str]) -> str:

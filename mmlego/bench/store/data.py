@@ -18,3 +18,12 @@ def samples_digest(samples: Samples) -> str:
             digest.update(name.encode())
             digest.update(group[name].contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def target_digest(samples: Samples) -> str:
+    """Hash who is in a part and what is predicted, but not the inputs."""
+    digest = hashlib.sha256("\n".join(map(str, samples.ids)).encode())
+    for name in sorted(samples.target):
+        digest.update(name.encode())
+        digest.update(samples.target[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

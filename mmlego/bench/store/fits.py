@@ -6,15 +6,19 @@ killed goes on where it stopped, and a page can be drawn again without training 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -35,18 +39,93 @@ class StoredFit:
     sha256: str
 
 
+def torch_version() -> str:
+    """Minor version of torch, such as ``2.13``."""
+    return ".".join(torch.__version__.split(".")[:2])
+
+
 def fit_key(**parts: Any) -> str:
-    """Hash everything that decides a fit, 20 hexadecimal digits."""
+    """Hash everything that decides a fit, 20 hexadecimal digits.
+
+    The minor version of torch is always part of it: a patch release does not change numbers.
+    """
+    parts["torch"] = torch_version()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-class FitStore:
-    """Folder of finished fits, one folder each, written whole or not at all."""
+Recall = Callable[[str], "dict[str, Any] | None"]
 
-    def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
-        """Use ``folder``, made on the first write; a read-only store refuses to add a fit."""
+
+class FitStore:
+    """Folder of finished fits, one folder each, written whole or not at all.
+
+    Beside the fits, which hold weights, it may know the outcomes of earlier runs by their keys,
+    which hold predictions and metrics: these need neither weights nor training.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        read_only: bool = False,
+        recall: Recall | None = None,
+        recall_table: Callable[[str], pd.DataFrame | None] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        """Use ``folder``, made on the first write.
+
+        Args:
+            folder: Where fits lie.
+            read_only: Refuse to add a fit.
+            recall: Gives the content of an outcome by its key, or None where no run has it.
+            recall_table: Gives what was measured by its key, or None.
+            fresh: Take nothing that was there before: neither fits nor outcomes.
+        """
         self.folder = Path(folder)
         self.read_only = read_only
+        self.fresh = fresh
+        self._recall = recall
+        self._recall_table = recall_table
+        self.tables: dict[str, pd.DataFrame] = {}
+        self._written: set[str] = set()
+        self._remedy = ""
+
+    def for_reading(self, remedy: str) -> FitStore:
+        """The same store, to which nothing may be added.
+
+        Args:
+            remedy: What the error of a missing fit tells to do.
+        """
+        twin = copy.copy(self)
+        twin.read_only, twin._remedy = True, f"; {remedy}"
+        return twin
+
+    def recall(self, key: str) -> dict[str, Any] | None:
+        """Fields of ``Outcome`` by name that an earlier run recorded under a key, or None."""
+        return None if self.fresh or self._recall is None else self._recall(key)
+
+    def table(
+        self,
+        what: str,
+        make: Callable[[], pd.DataFrame],
+        *,
+        parents: Sequence[str],
+        code: str,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Something that was measured on models, as a run recorded it, or measured now.
+
+        Args:
+            what: Its name.
+            make: Measures it.
+            parents: Keys of the models.
+            code: Digest of the code that measures.
+            options: What else decides it, in JSON types.
+        """
+        key = fit_key(what=what, parents=list(parents), code=code, options=options)
+        known = None if self.fresh or self._recall_table is None else self._recall_table(key)
+        self.tables[key] = make() if known is None else known
+        return self.tables[key]
 
     def require_writable(self, what: str) -> None:
         """Refuse at once, before any training, if a fit that is not here may not be made.
@@ -55,7 +134,9 @@ class FitStore:
             RunError: If the store is read-only.
         """
         if self.read_only:
-            raise RunError(f"{what}: no stored fit with these settings, data and code")
+            raise RunError(
+                f"{what}: no stored fit with these settings, data and code{self._remedy}"
+            )
 
     def get(self, key: str) -> StoredFit | None:
         """The fit of this key, or None if there is none.
@@ -64,7 +145,7 @@ class FitStore:
             RunError: If its files are damaged.
         """
         place = self.folder / key
-        if not (place / "fit.json").is_file():
+        if not (place / "fit.json").is_file() or (self.fresh and key not in self._written):
             return None
         weights = place / "tensors.safetensors"
         try:
@@ -113,6 +194,7 @@ class FitStore:
             ) from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+        self._written.add(key)
         return StoredFit(key, tensors, facts, digest)
 
 

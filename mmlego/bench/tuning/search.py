@@ -19,18 +19,18 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from mmlego.bench.fold_bench import FUSED_FOR, Bench, methods_for
-from mmlego.bench.fusing import build
-from mmlego.bench.inputs import JOINED, SEPARATE, input_sets, wholes
+from mmlego.bench.fold_bench import Bench, methods_for
+from mmlego.bench.fusing import LEGO_FUSE, TUNED_FOR
+from mmlego.bench.inputs import JOINED, SEPARATE, input_sets, unimodal_inputs
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import encoder_method, fit_settings
+from mmlego.bench.training import LEGO_BLOCK, encoder_method
 from mmlego.bench.tuning.space import given_values, light_values, readable, suggest
-from mmlego.bench.tuning.values import Chosen, study_name
+from mmlego.bench.tuning.values import TunedValues, study_name
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import RunError, TrainingError
-from mmlego.learning.loop import fit
+from mmlego.learning.loop import mean_loss
 from mmlego.learning.objectives import objective_for
 from mmlego.methods.registry import METHODS
 
@@ -41,7 +41,7 @@ _FIRST = ("snn", "abmil", "convnet", "lego_block")
 
 
 @dataclass(frozen=True)
-class Task:
+class Search:
     """One search: a method on one role of modalities, with the modalities that stand for it."""
 
     method: str
@@ -67,7 +67,7 @@ class Study:
         importances: Share of each hyper-parameter in the differences between trials.
     """
 
-    task: Task
+    task: Search
     trials: pd.DataFrame
     values: dict[str, Any]
     loss: float
@@ -75,11 +75,11 @@ class Study:
     importances: dict[str, float]
 
 
-def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Task]:
+def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Search]:
     """All searches for a cohort: encoders and blocks first, since fusion starts from them."""
     found = []
     known: set[str] = set()
-    for name, role in wholes(fold).items():
+    for name, role in unimodal_inputs(fold).items():
         # One search per role: values found on one bag are used on every bag.
         if role in known:
             continue
@@ -87,16 +87,16 @@ def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Task]:
         own = (encoder_method(fold.kinds[name]), "lego_block")
         for method in methods_for(fold, [name], wanted):
             if method in own or METHODS[method].modalities == "any":
-                found.append(Task(method, role, (name,)))
+                found.append(Search(method, role, (name,)))
     sets = input_sets(fold)
     names = sets.get(JOINED) or sets.get(SEPARATE) or ()
     for method in methods_for(fold, names, wanted) if names else []:
         if METHODS[method].trained and METHODS[method].modalities in ("any", "many"):
-            found.append(Task(method, "all", tuple(names)))
+            found.append(Search(method, "all", tuple(names)))
     return sorted(found, key=lambda task: (_turn(task), task.name))
 
 
-def _turn(task: Task) -> int:
+def _turn(task: Search) -> int:
     """When a search can start: encoders, then blocks, then what needs neither, fusion last."""
     if task.method in _FIRST:
         return _FIRST.index(task.method)
@@ -127,7 +127,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     studies: list[Study] = []
     for task in tasks(folds[0], settings.methods):
-        chosen = Chosen({study.task.name: {"values": study.values} for study in studies})
+        chosen = TunedValues({study.task.name: {"values": study.values} for study in studies})
         studies.append(_search_one(task, folds, settings, storage, chosen))
         if log is not None:
             log(sentence(studies[-1]))
@@ -155,7 +155,11 @@ def _text(values: Mapping[str, Any]) -> str:
 
 
 def _search_one(
-    task: Task, folds: Sequence[Fold], settings: TuningSettings, storage: Path, chosen: Chosen
+    task: Search,
+    folds: Sequence[Fold],
+    settings: TuningSettings,
+    storage: Path,
+    chosen: TunedValues,
 ) -> Study:
     # A search must never be mixed with one of other code or settings.
     identity = [settings.block_signature(), folds[0].cohort, task.name, code_digest(search)]
@@ -185,21 +189,21 @@ def _repeat_killed(study: optuna.Study) -> None:
     """Put trials that were cut short by a kill, which count as running for ever, in line again."""
     for trial in study.trials:
         if trial.state == optuna.trial.TrialState.RUNNING:
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.log_outcome(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
 
 
 def _mean_loss(
     trial: optuna.Trial,
-    task: Task,
+    task: Search,
     folds: Sequence[Fold],
     settings: TuningSettings,
     store: FitStore,
-    chosen: Chosen,
+    chosen: TunedValues,
 ) -> float:
     """Mean validation loss of one trial over the folds; hopeless ones end after the first."""
     values = suggest(trial, task.method)
-    tried = Chosen({**chosen.studies, task.name: {"values": values}})
+    tried = TunedValues({**chosen.studies, task.name: {"values": values}})
     losses: list[float] = []
     for number, fold in enumerate(folds):
         try:
@@ -212,45 +216,29 @@ def _mean_loss(
     return float(np.mean(losses))
 
 
-def _val_loss(task: Task, bench: Bench) -> float:
+def _val_loss(task: Search, bench: Bench) -> float:
     """Validation loss of the model of one trial on one fold."""
-    if task.method == "lego_fuse":
+    if task.method == LEGO_FUSE:
         return _fused_val_loss(task, bench)
-    if task.method == "lego_block":
-        outcome = bench.block(task.names[0])[0]
+    if task.method == LEGO_BLOCK:
+        trained = bench.block(task.names[0])
     elif METHODS[task.method].modalities == "one":
-        outcome = bench.encoder(task.names[0])[0]
+        trained = bench.encoder(task.names[0])
     else:
-        outcome = bench.whole(task.method, task.names)[0]
-    return float(outcome.facts["best_val_loss"])
+        trained = bench.whole(task.method, task.names)
+    return float(trained.outcome.facts["best_val_loss"])
 
 
-def _fused_val_loss(task: Task, bench: Bench) -> float:
+def _fused_val_loss(task: Search, bench: Bench) -> float:
     """Validation loss of a stack after its tuning epochs, which have no early stopping."""
-    values = bench.chosen.of("lego_fuse", "all")
     names = sorted(task.names)
-    paired, val = (
-        part.select(names).having(names, how="all") for part in (bench.fold.train, bench.fold.val)
-    )
-    result = fit(
-        build("stack", bench.blocks(task.names), task.names),
-        paired,
-        val,
-        objective_for(bench.fold),
-        settings=fit_settings(
-            bench.settings,
-            **values.fit,
-            epochs=FUSED_FOR,
-            patience=None,
-            output_bias="as_built",
-        ),
-        seed=bench.settings.seed,
-        device=bench.settings.device,
-    )
-    return float(result.history[-1]["val_loss"])
+    val = bench.fold.val.select(names).having(names, how="all")
+    fused = bench.fuse(task.names, tune_epochs=TUNED_FOR).model
+    device = bench.settings.device
+    return mean_loss(fused, val, objective_for(bench.fold), device=device)
 
 
-def _finished(task: Task, study: optuna.Study) -> Study:
+def _finished(task: Search, study: optuna.Study) -> Study:
     """Read a study.
 
     Raises:

@@ -48,7 +48,7 @@ def split_values(values: Mapping[str, Any]) -> Hyperparameters:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class TunedValues:
     """The values in force for a run: those of the settings, or those of a file."""
 
     studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Chosen:
         return split_values(study["values"]) if study else GIVEN
 
 
-def load_chosen(hyperparameters: str, cohort: str) -> Chosen:
+def load_values(hyperparameters: str, cohort: str) -> TunedValues:
     """The values that a run uses.
 
     Args:
@@ -70,10 +70,10 @@ def load_chosen(hyperparameters: str, cohort: str) -> Chosen:
         RunError: If there is no file for the cohort, or it cannot be read.
     """
     if hyperparameters == "given":
-        return Chosen()
+        return TunedValues()
     path = tuned_path(cohort)
     try:
-        return Chosen(yaml.safe_load(path.read_text(encoding="utf-8"))["studies"])
+        return TunedValues(yaml.safe_load(path.read_text(encoding="utf-8"))["studies"])
     except FileNotFoundError:
         raise RunError(
             f"tuned values of '{cohort}': expected {path}, found none; make it with: "

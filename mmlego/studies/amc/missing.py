@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from mmlego.bench.configurations import Trained
+from mmlego.bench.trained import TrainedModel
 from mmlego.bench.withholding import keep_only
 from mmlego.data.folds.samples import Samples
 from mmlego.learning.metrics.scores import evaluate
@@ -25,7 +25,7 @@ _NOTHING = "Nothing to withhold: neither rule ran on two modalities or more."
 
 
 def missing_table(
-    runs: Sequence[Trained], metric: str, *, survival_loss: str = "hazards"
+    runs: Sequence[TrainedModel], metric: str, *, survival_loss: str = "hazards"
 ) -> pd.DataFrame:
     """Score trained models on test parts with less than there is, without training again.
 
@@ -33,7 +33,7 @@ def missing_table(
     everybody who has another one.
 
     Args:
-        runs: Trained arms with two modalities or more.
+        runs: TrainedModel arms with two modalities or more.
         metric: Name of a metric.
         survival_loss: What the models were trained on, which says what their outputs mean.
 
@@ -54,7 +54,7 @@ def missing_table(
             for tested, part in parts_of(trained):
                 prediction = objective.predict(predict_logits(model, part, device="cpu"))
                 score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
-                row = {"repeat": trained.fold.repeat, "rule": trained.arm.title}
+                row = {"repeat": trained.fold.repeat, "rule": trained.configuration.title}
                 row |= {"tested": tested, "mode": mode, "n": len(part), "value": score}
                 rows.append(row | {"lacking": _lacking(trained, tested)})
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -67,7 +67,7 @@ def with_mode(model: nn.Module, mode: str) -> nn.Module:
     return changed
 
 
-def parts_of(trained: Trained) -> Iterator[tuple[str, Samples]]:
+def parts_of(trained: TrainedModel) -> Iterator[tuple[str, Samples]]:
     """The complete samples of the test part, all of it, and each modality withheld in turn."""
     test, names = trained.test, sorted(trained.names)
     yield COMPLETE, test.having(names, how="all")
@@ -78,7 +78,7 @@ def parts_of(trained: Trained) -> Iterator[tuple[str, Samples]]:
         yield f"without {name}", keep_only(test, {name: ~others})
 
 
-def _lacking(trained: Trained, tested: str) -> int | None:
+def _lacking(trained: TrainedModel, tested: str) -> int | None:
     """How many training samples lack what is withheld, or anything where tested ones do."""
     train, names = trained.fold.train, trained.names
     if tested == EVERYBODY and not bool(trained.test.has(names, how="all").all()):

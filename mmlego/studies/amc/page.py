@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,15 @@ from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
 from mmlego.studies.amc.published import published_amc
 from mmlego.studies.amc.run import (
+    ALONE,
     AMC,
     ARMS,
-    BEST_ALONE,
     CHANGES,
     INVERSE,
     LITERAL,
     RULES,
     is_alone,
+    rule_of,
     title_of,
 )
 
@@ -40,20 +42,30 @@ BASE = "AMC as it is"
 
 def is_amc(outcome: Outcome) -> bool:
     """Whether an outcome is one of AMC's arms, or AMC on one modality."""
-    return outcome.method == AMC and (outcome.variant in ARMS or is_alone(outcome.variant))
+    return outcome.method == AMC and (outcome.arm in ARMS or is_alone(outcome))
 
 
 def name_of(outcome: Outcome) -> str:
     """What readers call the model of an outcome."""
-    return label_of(outcome.method, outcome.variant)
+    return label_of(outcome.labels | {"modalities": outcome.modalities})
 
 
-def label_of(method: str, variant: str) -> str:
-    """What readers call a method in one of its variants."""
-    if method == AMC and (variant in ARMS or is_alone(variant) or variant == BEST_ALONE):
-        return title_of(variant)
-    best = variant.startswith("best by validation")
-    return BEST_TITLE if best else METHODS[method].title
+def label_of(labels: Mapping[str, Any]) -> str:
+    """What readers call a method in one of its configurations.
+
+    Args:
+        labels: Those of an outcome, and its modalities.
+    """
+    method, arm = labels["method"], labels["arm"]
+    if method == AMC and (arm in ARMS or arm == ALONE):
+        return title_of(arm, labels["modalities"], labels["chosen_by"])
+    return BEST_TITLE if labels["chosen_by"] else METHODS[method].title
+
+
+def place_of(outcome: Outcome) -> tuple[str, str, str]:
+    """Method, arm and single modality, by which published rows are found."""
+    arm = outcome.arm if is_amc(outcome) else ""
+    return outcome.method, arm, outcome.joined if is_alone(outcome) else ""
 
 
 def metrics_of(session: Session) -> tuple[str, ...]:
@@ -80,8 +92,8 @@ def forest(session: Session, metric: str = "", *, chosen: Callable = lambda o: T
     outcomes = [o for o in session.outcomes if chosen(o)]
     table = values(session, outcomes, metric)
     known = published_amc(session.cohort.name)
-    known = known[known["metric"] == metric].set_index(["method", "variant"])["published"]
-    keys = {name_of(o): (o.method, o.variant if is_amc(o) else "") for o in outcomes}
+    known = known[known["metric"] == metric].set_index(["method", "arm", "only"])["published"]
+    keys = {name_of(o): place_of(o) for o in outcomes}
     printed = {name: known[key] for name, key in keys.items() if key in known.index}
     if printed:
         table["published"] = table["label"].map(printed)
@@ -109,11 +121,10 @@ def published_forest(session: Session) -> Figure | None:
 
 def modalities_forest(session: Session) -> Figure | None:
     """AMC on each modality alone beside AMC on all; None where it was not trained alone."""
-    alone = [o for o in session.outcomes if is_amc(o) and is_alone(o.variant)]
+    alone = [o for o in session.outcomes if is_alone(o)]
     if not alone:
         return None
-    shown = [*alone, *(o for o in session.outcomes if o.variant in RULES)]
-    return forest(session, chosen=shown.__contains__)
+    return forest(session, chosen=lambda o: is_alone(o) or (o.method == AMC and o.arm in RULES))
 
 
 def metric_table(session: Session) -> pd.DataFrame:
@@ -122,7 +133,7 @@ def metric_table(session: Session) -> pd.DataFrame:
     Published precision is left out, since it is macro-averaged and ours is weighted.
     """
     metrics = metrics_of(session)
-    known = published_amc(session.cohort.name).set_index(["method", "variant", "metric"])
+    known = published_amc(session.cohort.name).set_index(["method", "arm", "only", "metric"])
     groups: dict[str, list[Outcome]] = {}
     for outcome in session.outcomes:
         groups.setdefault(name_of(outcome), []).append(outcome)
@@ -132,7 +143,7 @@ def metric_table(session: Session) -> pd.DataFrame:
         for metric in metrics:
             row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
         rows.append(row)
-        key = (found[0].method, found[0].variant if is_amc(found[0]) else "")
+        key = place_of(found[0])
         printed = {m: known.loc[(*key, m)] for m in metrics if (*key, m) in known.index}
         if printed:
             why = next(iter(printed.values()))["why"]
@@ -152,7 +163,7 @@ def comparisons(session: Session) -> list[pairing.Paired]:
     Literal is the default; a configuration is compared with what it changes, so that two changes
     are never mixed.
     """
-    shown = [o for o in session.outcomes if not is_alone(o.variant)]
+    shown = [o for o in session.outcomes if not is_alone(o)]
     table = values(session, shown)
     titles = {rule: title_of(rule) for rule in RULES if title_of(rule) in set(table["label"])}
     pairs = []
@@ -167,7 +178,7 @@ def comparisons(session: Session) -> list[pairing.Paired]:
 
 def _is_inverse(outcome: Outcome) -> bool:
     """Whether an outcome is AMC under the inverse rule."""
-    return is_amc(outcome) and ARMS[outcome.variant].options.get("k_rule") == INVERSE
+    return is_amc(outcome) and rule_of(outcome.arm) == INVERSE
 
 
 def conclusion(session: Session) -> str:
@@ -175,9 +186,7 @@ def conclusion(session: Session) -> str:
     metric = style.title(main_metric(session.cohort))
     # What differs in the samples of the training part only is no further way of combining.
     whole = [
-        o
-        for o in session.outcomes
-        if not (is_amc(o) and (is_alone(o.variant) or ARMS[o.variant].complete))
+        o for o in session.outcomes if not (is_amc(o) and (is_alone(o) or ARMS[o.arm].complete))
     ]
     ranked = pairing.means(values(session, whole))
     places = list(ranked.index)
@@ -197,7 +206,7 @@ def conclusion(session: Session) -> str:
 
 
 def _alone_line(session: Session) -> list[str]:
-    alone = [o for o in session.outcomes if is_amc(o) and is_alone(o.variant)]
+    alone = [o for o in session.outcomes if is_alone(o)]
     if not alone:
         return []
     means = pairing.means(values(session, alone))["mean"]
@@ -214,17 +223,17 @@ def rule_table(session: Session) -> pd.DataFrame:
         configuration, rule, mean, low, high; the interval is missing with a single repeat.
     """
     metric = ablation_metric(session)
-    by_variant = {}
+    by_arm = {}
     for outcome in session.outcomes:
-        by_variant.setdefault(outcome.variant, []).append(outcome)
+        by_arm.setdefault(outcome.arm if outcome.method == AMC else "", []).append(outcome)
     names = {"": BASE} | {name: title for name, (title, _) in CHANGES.items()}
     rows = []
     for name, title in names.items():
-        variants = {rule: f"{name}, {rule}" if name else rule for rule in RULES}
-        if not set(variants.values()) <= set(by_variant):
+        arms = {rule: f"{name}, {rule}" if name else rule for rule in RULES}
+        if not set(arms.values()) <= set(by_arm):
             continue
-        for rule, variant in variants.items():
-            found = [o.metrics[metric] for o in by_variant[variant]]
+        for rule, arm in arms.items():
+            found = [o.metrics[metric] for o in by_arm[arm]]
             shown = interval(found, test_train_ratio=sentences.ratio(session))
             row = {"configuration": title, "rule": rule, "mean": shown.mean}
             rows.append(row | {"low": shown.lower, "high": shown.upper})
@@ -241,9 +250,9 @@ def rule_pairs(session: Session) -> Figure | None:
 
 def ablation_differences(session: Session, rule: str) -> Figure | None:
     """Every change minus AMC as it is, paired by repeat, under one rule; None without changes."""
-    variants = [rule, *(f"{name}, {rule}" for name in CHANGES), *_RULELESS]
+    arms = [rule, *(f"{name}, {rule}" for name in CHANGES), *_RULELESS]
     table = values(
-        session, [o for o in session.outcomes if o.variant in variants], ablation_metric(session)
+        session, [o for o in session.outcomes if o.arm in arms], ablation_metric(session)
     )
     reference = title_of(rule)
     if reference not in set(table["label"]) or table["label"].nunique() < 2:
@@ -262,7 +271,7 @@ _RULELESS = ("retain", "positionwise", "positionwise, after_every", "no_fusion",
 def ablation_pairs(session: Session) -> list[pairing.Paired]:
     """The published comparisons under each rule, and the rules against each other."""
     table = values(session, session.outcomes, ablation_metric(session))
-    ran = {o.variant for o in session.outcomes}
+    ran = {o.arm for o in session.outcomes}
     pairs = []
     for rule in RULES:
         changes = ["no_fusion", *(f"{name}, {rule}" for name in CHANGES)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from mmlego.reporting.published import read_published
-from mmlego.studies.amc.run import TOKEN_MODELS
+from mmlego.studies.amc.run import ALONE, RULES, TOKEN_MODELS
 
 TABLE = "amc.csv"
-COLUMNS = ["method", "variant", "metric", "published", "published_sd", "why"]
+COLUMNS = ["method", "arm", "only", "metric", "published", "published_sd", "why"]
 _METRICS = {
     "Acc": "accuracy",
     "Acc20": "accuracy",
@@ -65,7 +65,9 @@ def stands_for(cohort: str) -> tuple[str, str] | None:
 
 
 def published_amc(cohort: str) -> pd.DataFrame:
-    """Published values that stand beside a cohort, a row per method, variant and metric; shares.
+    """Published values that stand beside a cohort, a row per method, arm and metric; shares.
+
+    ``only`` names the modality of a model of a single one.
 
     None is comparable: the features of the cancer data are not published, the test part of ENRICO
     is not certain, and the other data need an application, so that open data stand in for them.
@@ -81,26 +83,26 @@ def published_amc(cohort: str) -> pd.DataFrame:
         if row.metric not in _METRICS:
             continue
         scale = 1.0 if row.metric == "c_index" else 100.0
-        for method, variant in _places(str(row.table), str(row.model)):
+        for method, arm, only in _places(str(row.table), str(row.model)):
             value = [float(row.mean) / scale, float(row.std) / scale]
-            rows.append([method, variant, _METRICS[row.metric], *value, found[1]])
+            rows.append([method, arm, only, _METRICS[row.metric], *value, found[1]])
     known = pd.DataFrame(rows, columns=COLUMNS)
-    return known.drop_duplicates(["method", "variant", "metric"], ignore_index=True)
+    return known.drop_duplicates(["method", "arm", "only", "metric"], ignore_index=True)
 
 
-def _places(table: str, model: str) -> list[tuple[str, str]]:
-    """Methods and variants here that a published row belongs to."""
+def _places(table: str, model: str) -> list[tuple[str, str, str]]:
+    """Method, arm and single modality here that a published row belongs to."""
     if table in ("Table1", "Table2", "Table3", "Table8"):
         if model == "AMC":
-            return [("amc", "literal"), ("amc", "inverse")]
-        return [(_MODELS[model], "")] if _MODELS.get(model) in TOKEN_MODELS else []
+            return [("amc", rule, "") for rule in RULES]
+        return [(_MODELS[model], "", "")] if _MODELS.get(model) in TOKEN_MODELS else []
     if table in ("Table4", "Table5", "Table6"):
         if model == "AMC w/o Token Fusion":
-            return [("amc", "no_fusion")]
+            return [("amc", "no_fusion", "")]
         change = _CHANGES.get(model)
-        return [("amc", f"{change}, {rule}") for rule in ("literal", "inverse")] if change else []
+        return [("amc", f"{change}, {rule}", "") for rule in RULES] if change else []
     names = _ALONE.get(model.removeprefix("AMC unimodal "), ())
-    return [("amc", f"only {name}") for name in names] if table == "Table11" else []
+    return [("amc", ALONE, name) for name in names] if table == "Table11" else []
 
 
 def published_entropies() -> tuple[float, float]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from torch import nn
-
-from mmlego.bench.configurations import Arm, Trained, check_arms, suits
-from mmlego.bench.fold_bench import Bench, benches, methods_for
-from mmlego.bench.inputs import INPUT_TITLES, SEPARATE, separate_names
-from mmlego.bench.merging import first_present_outcome
-from mmlego.bench.outcome import Outcome, tell
-from mmlego.bench.store.code import code_digest
+from mmlego.bench.configurations import Configuration, by_name, check_arms
+from mmlego.bench.fold_bench import Bench, benches, methods_for, train_network
+from mmlego.bench.inputs import SEPARATE, separate_names
+from mmlego.bench.merging import best_that_applies
+from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import Recipe, derived_seed, fit_settings, objective_of, train_recipe
+from mmlego.bench.trained import Labels, TrainedModel
+from mmlego.bench.training import Recipe, fit_settings
 from mmlego.bench.withholding import complete_training
 from mmlego.data.folds.fold import Fold
-from mmlego.methods.registry import METHODS
-from mmlego.models.baselines.first_present import OnItsOwn
 from mmlego.runs.settings import AMCBase, AMCSettings
 
 AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
-BEST_ALONE = "best modality by validation"
+ALONE = "alone"  # one modality
 RULES = {LITERAL: "literal", INVERSE: "inverse"}
 # The models that share AMC's tokens; they differ in how these are fused.
 TOKEN_MODELS = (
@@ -81,71 +78,69 @@ _NOT_PRINTED = {
 }
 
 
-def _paired() -> Iterator[Arm]:
+def _paired() -> Iterator[Configuration]:
     for rule, title in RULES.items():
-        yield Arm(rule, f"AMC, {title}", AMC, {"k_rule": rule})
-    for name, (title, options) in CHANGES.items():
+        yield Configuration(rule, f"AMC, {title}", AMC, {"k_rule": rule})
+    for name, (title, changed) in CHANGES.items():
         for rule, word in RULES.items():
-            yield Arm(f"{name}, {rule}", f"{title}, {word}", AMC, {"k_rule": rule, **options})
+            options = {"k_rule": rule, **changed}
+            yield Configuration(f"{name}, {rule}", f"{title}, {word}", AMC, options, factor=name)
 
 
-ARMS: dict[str, Arm] = {
-    arm.name: arm
-    for arm in (
-        *_paired(),
-        *(
-            Arm(
-                f"complete, {rule}",
-                f"trained on complete samples, {rule}",
-                AMC,
-                {"k_rule": rule},
-                complete=True,
-            )
-            for rule in RULES
-        ),
-        Arm("retain", "AMC, retain", AMC, {"k_rule": "retain"}),
-        Arm("positionwise", "AMC, positionwise", AMC, {"k_rule": "positionwise"}),
-        Arm(
-            "positionwise, after_every",
-            "AMC, positionwise, after every block",
+ARMS = by_name(
+    *_paired(),
+    *(
+        Configuration(
+            f"complete, {rule}",
+            f"trained on complete samples, {rule}",
             AMC,
-            {"k_rule": "positionwise", "placement": "after_every"},
-        ),
-        Arm("no_fusion", "no re-balancing", AMC, {"k_rule": "none"}),
-        Arm("strict", "token fusion as published", AMC, {"token_score": "strict_fusion"}),
-        *(
-            Arm(
-                name if rule == LITERAL else f"{name}, {rule}",
-                f"{title}, {rule}",
-                AMC,
-                {"k_rule": rule, **options},
-                fit,
-            )
-            for name, (title, options, fit) in _NOT_PRINTED.items()
-            for rule in RULES
-        ),
-        *(
-            Arm(
-                "unweighted" if rule == LITERAL else f"unweighted, {rule}",
-                f"AMC, {rule}, classes unweighted",
-                AMC,
-                {"k_rule": rule},
-                {"class_weights": "none"},
-                "classification",
-            )
-            for rule in RULES
-        ),
-        Arm("cox", "AMC, literal, Cox loss", AMC, {}, {"survival_loss": "cox"}, "survival"),
-        Arm(
-            "cox, inverse",
-            "AMC, inverse, Cox loss",
+            {"k_rule": rule},
+            complete=True,
+        )
+        for rule in RULES
+    ),
+    Configuration("retain", "AMC, retain", AMC, {"k_rule": "retain"}),
+    Configuration("positionwise", "AMC, positionwise", AMC, {"k_rule": "positionwise"}),
+    Configuration(
+        "positionwise, after_every",
+        "AMC, positionwise, after every block",
+        AMC,
+        {"k_rule": "positionwise", "placement": "after_every"},
+    ),
+    Configuration("no_fusion", "no re-balancing", AMC, {"k_rule": "none"}),
+    Configuration("strict", "token fusion as published", AMC, {"token_score": "strict_fusion"}),
+    *(
+        Configuration(
+            name if rule == LITERAL else f"{name}, {rule}",
+            f"{title}, {rule}",
             AMC,
-            {"k_rule": INVERSE},
-            {"survival_loss": "cox"},
-            "survival",
-        ),
-    )
-}
+            {"k_rule": rule, **options},
+            fit,
+        )
+        for name, (title, options, fit) in _NOT_PRINTED.items()
+        for rule in RULES
+    ),
+    *(
+        Configuration(
+            "unweighted" if rule == LITERAL else f"unweighted, {rule}",
+            f"AMC, {rule}, classes unweighted",
+            AMC,
+            {"k_rule": rule},
+            {"class_weights": "none"},
+            "classification",
+        )
+        for rule in RULES
+    ),
+    Configuration("cox", "AMC, literal, Cox loss", AMC, {}, {"survival_loss": "cox"}, "survival"),
+    Configuration(
+        "cox, inverse",
+        "AMC, inverse, Cox loss",
+        AMC,
+        {"k_rule": INVERSE},
+        {"survival_loss": "cox"},
+        "survival",
+    ),
+)
 # What the table of missing modalities is about, published as table 9.
 MISSING_ARMS = (LITERAL, INVERSE, *(f"complete, {rule}" for rule in RULES))
 # The published tables 4, 5 and 6, and the experiments on contradictions, in the order of a page.
@@ -167,27 +162,16 @@ PUBLISHED_ARMS = (
 )
 
 
-class PairedRecipe(Recipe):
-    """A recipe whose seed is that of all configurations of one method on the same modalities.
-
-    Those that draw the same random numbers, such as the rules and the measures of importance, start
-    from the same weights and see the same batches, so that what differs between them is what was
-    changed. One with other parameters draws others from where it differs on.
-    """
-
-    def seed_for(self, fold: Fold) -> int:
-        """The seed of this fit on this fold."""
-        place = (fold.cohort, fold.unit, fold.repeat)
-        return derived_seed(self.seed, *place, self.method, self.names)
+ONE_MODALITY = Configuration(ALONE, "AMC on one modality", AMC)
 
 
-def alone(name: str) -> Arm:
-    """AMC on one modality: no re-balancing, no contrastive losses, the same backbone."""
-    return Arm(f"only {name}", f"AMC on {name} alone", AMC)
+def rule_of(arm: str) -> str:
+    """The replacement rule of an arm, such as ``inverse``; the literal one is the default."""
+    return str(ARMS[arm].options.get("k_rule", LITERAL)) if arm in ARMS else ""
 
 
 def best_alone(
-    runs: Sequence[Trained], log: Callable[[str], None] | None = None
+    runs: Sequence[TrainedModel], store: FitStore, log: Callable[[str], None] | None = None
 ) -> Iterator[Outcome]:
     """The network of a single modality with the lowest validation loss, fold by fold.
 
@@ -195,32 +179,27 @@ def best_alone(
     modalities is tested on: what a user would have without any fusion.
     """
     for fold in {run.fold.repeat: run.fold for run in runs}.values():
-        own = [run for run in runs if run.fold.repeat == fold.repeat]
-        outcome = first_present_outcome(
-            fold,
-            {run.names[0]: OnItsOwn(run.names[0], run.model) for run in own},
-            {run.names[0]: run.outcome for run in own},
-            variant=BEST_ALONE,
-            method=AMC,
-            device="cpu",
-        )
-        tell(log, outcome)
+        own = {run.names[0]: run for run in runs if run.fold.repeat == fold.repeat}
+        outcome = best_that_applies(fold, own, store, device="cpu", arm=ALONE).outcome
+        log_outcome(log, outcome)
         yield outcome
 
 
-def is_alone(variant: str) -> bool:
-    """Whether a variant is AMC on one modality."""
-    return variant.startswith("only ")
+def is_alone(outcome: Outcome) -> bool:
+    """Whether an outcome is that of AMC on one modality."""
+    return outcome.method == AMC and outcome.arm == ALONE and not outcome.chosen_by
 
 
-def title_of(variant: str) -> str:
-    """What readers call an arm, by the variant of its outcome."""
-    if variant == BEST_ALONE:
-        return "AMC, best modality alone"
-    return alone(variant[5:]).title if is_alone(variant) else ARMS[variant].title
+def title_of(arm: str, modalities: Sequence[str] = (), chosen_by: str = "") -> str:
+    """What readers call an arm; of AMC on one modality with the name of that."""
+    if arm == ALONE:
+        return "AMC, best modality alone" if chosen_by else f"AMC on {modalities[0]} alone"
+    return ARMS[arm].title
 
 
-def arms_for(folds: Sequence[Fold], wanted: Sequence[str], usual: Sequence[str]) -> list[Arm]:
+def arms_for(
+    folds: Sequence[Fold], wanted: Sequence[str], usual: Sequence[str]
+) -> list[Configuration]:
     """The wanted arms, or the usual ones, that suit the data.
 
     Raises:
@@ -228,16 +207,16 @@ def arms_for(folds: Sequence[Fold], wanted: Sequence[str], usual: Sequence[str])
     """
     task = folds[0].task
     check_arms(wanted, ARMS, task)
-    return [arm for arm in ARMS.values() if arm.name in (wanted or usual) and suits(arm, task)]
+    return [arm for arm in ARMS.values() if arm.name in (wanted or usual) and arm.suits(task)]
 
 
 def train_arms(
     folds: Sequence[Fold],
-    arms: Sequence[Arm],
+    arms: Sequence[Configuration],
     settings: AMCBase,
     store: FitStore,
     log: Callable[[str], None] | None = None,
-) -> Iterator[Trained]:
+) -> Iterator[TrainedModel]:
     """Train some arms on all modalities of every fold.
 
     Args:
@@ -250,7 +229,7 @@ def train_arms(
     for fold in folds:
         for arm in arms:
             trained = train_arm(fold, arm, separate_names(fold), settings, store)
-            tell(log, trained.outcome)
+            log_outcome(log, trained.outcome)
             yield trained
 
 
@@ -259,18 +238,18 @@ def train_alone(
     settings: AMCBase,
     store: FitStore,
     log: Callable[[str], None] | None = None,
-) -> Iterator[Trained]:
+) -> Iterator[TrainedModel]:
     """Train AMC on each modality by itself; see ``train_arms``."""
     for fold in folds:
         for name in separate_names(fold):
-            trained = train_arm(fold, alone(name), [name], settings, store)
-            tell(log, trained.outcome)
+            trained = train_arm(fold, ONE_MODALITY, [name], settings, store)
+            log_outcome(log, trained.outcome)
             yield trained
 
 
 def train_arm(
-    fold: Fold, arm: Arm, names: Sequence[str], settings: AMCBase, store: FitStore
-) -> Trained:
+    fold: Fold, arm: Configuration, names: Sequence[str], settings: AMCBase, store: FitStore
+) -> TrainedModel:
     """Train one arm on one fold, or take the very same fit from the store.
 
     Raises:
@@ -278,34 +257,23 @@ def train_arm(
     """
     names = tuple(names)
     seen = complete_training(fold, names) if arm.complete else fold
-    recipe = PairedRecipe(
+    recipe = Recipe(
         method=AMC,
-        variant=arm.name,
         names=names,
         fit=fit_settings(settings, **arm.fit),
         options=model_options(AMC, settings) | dict(arm.options),
         seed=settings.seed,
         device=settings.device,
+        # Configurations that draw the same random numbers start from the same weights.
+        seed_word=None,
     )
-    outcome, model = train_recipe(
-        seen, recipe, lambda: build(seen, recipe), store, code=code_digest(METHODS[AMC].build)
-    )
-    return Trained(arm, seen, names, outcome, model)
+    labels = Labels(AMC, names, {"arm": arm.name})
+    return replace(train_network(seen, recipe, store, labels), configuration=arm)
 
 
 def model_options(method: str, settings: AMCBase) -> dict[str, object]:
     """What the settings say of AMC, or of a model that shares its tokens: the sizes of these."""
     return {name: getattr(settings, name) for name in (_OWN_SIZES if method == AMC else _SIZES)}
-
-
-def build(fold: Fold, recipe: Recipe) -> nn.Module:
-    """An untrained model."""
-    return METHODS[AMC].build(
-        {name: fold.widths[name] for name in recipe.names},
-        objective_of(fold, recipe.fit).n_outputs,
-        kinds={name: fold.kinds[name] for name in recipe.names},
-        **recipe.options,
-    )
 
 
 def train_rivals(
@@ -324,13 +292,13 @@ def train_rivals(
             if method in TOKEN_MODELS:
                 yield _token_model(bench, method, names, settings)
             else:
-                yield from bench.multimodal(names, INPUT_TITLES[SEPARATE], [method])
+                yield from bench.multimodal(names, SEPARATE, [method])
 
 
 def _token_model(bench: Bench, method: str, names: Sequence[str], settings: AMCSettings) -> Outcome:
     return bench.whole(
         method,
         names,
-        INPUT_TITLES[SEPARATE],
+        SEPARATE,
         options=model_options(method, settings),
-    )[0]
+    ).outcome

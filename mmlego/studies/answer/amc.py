@@ -14,15 +14,16 @@ from mmlego.figures.spread import interval
 from mmlego.runs.record import read_records
 from mmlego.studies.amc.page import label_of
 from mmlego.studies.amc.published import published_amc
-from mmlego.studies.amc.run import AMC, BEST_ALONE, RULES, is_alone, title_of
+from mmlego.studies.amc.run import ALONE as ONE
+from mmlego.studies.amc.run import AMC, RULES, title_of
 from mmlego.studies.answer.contrasts import GENERATED, MANUAL
 from mmlego.studies.answer.main_table import ALIAS, CohortRun
 
 # Groups of rows; the first is the word that the pages of the main table use.
 WHOLE, ALONE = "multimodal", "one modality"
-_KEYS = ["label", "method", "variant", "group"]
+_KEYS = ["label", "method", "arm", "chosen_by", "only", "group"]
 _VALUES = ["modalities", "repeat", "value", "n_train", "n_test"]
-_TAKEN = ("method", "variant", "modalities", "repeat", "n_train", "n_test")
+_TAKEN = ("method", "arm", "chosen_by", "modalities", "repeat", "n_train", "n_test")
 # Differences are tested over cohorts, which must not share patients.
 _SAME_PATIENTS = {
     "physionet2012-survival6": "physionet2012-mortality",
@@ -35,8 +36,8 @@ _SAME_PATIENTS = {
 class Study(CohortRun):
     """AMC and its rivals on one data set.
 
-    Rows have label, method, variant, group, modalities, repeat, value (of the main metric), n_train
-    and n_test; there is at least one.
+    Rows have label, method, arm, chosen_by, only, group, modalities, repeat, value (of the main
+    metric), n_train and n_test; there is at least one.
     """
 
     @property
@@ -92,14 +93,15 @@ def _rows(record: dict[str, Any]) -> pd.DataFrame:
     metric = record["data"]["metric"]
     rows = []
     for outcome in record["outcomes"]:
-        method, variant = outcome["method"], outcome["variant"]
-        alone = method == AMC and is_alone(variant)
-        if method == AMC and not alone and variant not in (*RULES, BEST_ALONE):
+        method, arm = outcome["method"], outcome["arm"]
+        alone = method == AMC and arm == ONE and not outcome["chosen_by"]
+        if method == AMC and arm not in (*RULES, ONE):
             continue
-        label = label_of(method, variant)
+        label = label_of(outcome | {"modalities": outcome["modalities"].split("+")})
         rows.append(
             {
                 "label": label if alone else ALIAS.get(label, label),
+                "only": outcome["modalities"] if alone else "",
                 "group": ALONE if alone else WHOLE,
                 "value": outcome["metrics"].get(metric, np.nan),
             }
@@ -112,16 +114,16 @@ def summaries(studies: list[Study]) -> pd.DataFrame:
     """Mean, spread and published value of every row of every data set.
 
     Returns:
-        task, label, method, variant, group, mean, sd, n, published, published_sd, comparable
-        (never, since no published input is open); best first within a data set.
+        task, label, method, arm, chosen_by, only, group, mean, sd, n, published, published_sd,
+        comparable (never, since no published input is open); best first within a data set.
     """
     found = []
     for study in studies:
         known = published_amc(study.name)
-        known = known[known["metric"] == study.facts["metric"]].set_index(["method", "variant"])
+        known = known[known["metric"] == study.facts["metric"]].set_index(["method", "arm", "only"])
         for key, part in study.rows.groupby(_KEYS, sort=False):
             row = dict(zip(_KEYS, key, strict=True))
-            place = (row["method"], row["variant"] if row["method"] == AMC else "")
+            place = (row["method"], row["arm"] if row["method"] == AMC else "", row["only"])
             hit = known.loc[place] if place in known.index else None
             found.append(
                 {"task": study.name, **row}
@@ -143,11 +145,11 @@ def alone_table(studies: list[Study]) -> pd.DataFrame:
     """
     rows = []
     for study in studies:
-        amc = study.rows[(study.rows["method"] == AMC) & (study.rows["variant"] != BEST_ALONE)]
-        for (variant, group), part in amc.groupby(["variant", "group"], sort=False):
+        amc = study.rows[(study.rows["method"] == AMC) & (study.rows["chosen_by"] == "")]
+        for (arm, only, group), part in amc.groupby(["arm", "only", "group"], sort=False):
             shown = interval(part["value"], test_train_ratio=study.ratio)
             whole = group == WHOLE
-            label = f"all, {variant}" if whole else variant.removeprefix("only ")
+            label = f"all, {arm}" if whole else only
             row = {"task": study.name, "label": label, "mean": shown.mean}
             rows.append(row | {"low": shown.lower, "high": shown.upper, "whole": whole})
     table = pd.DataFrame(rows, columns=["task", "label", "mean", "low", "high", "whole"])

@@ -13,7 +13,7 @@ from mmlego.figures import style
 from mmlego.learning.statistics import pairing
 from mmlego.learning.statistics.ranks import SignedRanks, signed_ranks
 from mmlego.learning.statistics.resampling import holm
-from mmlego.studies.amc.run import BEST_ALONE, CHANGES, INVERSE, LITERAL, RULES, title_of
+from mmlego.studies.amc.run import AMC, CHANGES, INVERSE, LITERAL, RULES, title_of
 from mmlego.studies.answer.amc import (
     ALONE,
     WHOLE,
@@ -70,23 +70,26 @@ def modalities_text(studies: list[Study]) -> str:
     lines = []
     for study in studies:
         part = table[table["task"] == study.name]
-        alone = part[part["group"] == ALONE].set_index("variant")["mean"].sort_values()
+        alone = part[part["group"] == ALONE].set_index("only")["mean"].sort_values()
         if alone.empty:
             continue
-        line = f"* `{study.name}`: best alone is {alone.index[-1].removeprefix('only ')} "
+        line = f"* `{study.name}`: best alone is {alone.index[-1]} "
         lines.append(f"{line}({alone.iloc[-1]:.3f} on those who have it){_against_chosen(part)}.")
     return "\n".join(lines) or "No modality was trained alone."
 
 
 def _against_chosen(part: pd.DataFrame) -> str:
     """Under which rules all modalities are above the one that validation chooses."""
-    means = part[part["group"] == WHOLE].set_index("variant")["mean"]
+    whole = part[(part["group"] == WHOLE) & (part["method"] == AMC)]
+    chosen = whole[whole["chosen_by"] != ""]["mean"]
+    means = whole.set_index("arm")["mean"]
     rules = [rule for rule in RULES if rule in means.index]
-    if BEST_ALONE not in means.index or not rules:
+    if chosen.empty or not rules:
         return ""
-    above = [rule for rule in rules if means[rule] > means[BEST_ALONE]]
+    best = float(chosen.iloc[0])
+    above = [rule for rule in rules if means[rule] > best]
     return (
-        f"; chosen by validation and tested on everybody {means[BEST_ALONE]:.3f}, which all "
+        f"; chosen by validation and tested on everybody {best:.3f}, which all "
         f"modalities exceed under {' and '.join(above) if above else 'neither rule'}"
     )
 
@@ -189,7 +192,7 @@ def ablation_gaps(results: Path) -> pd.DataFrame:
         metric = "c_index" if record["data"]["task"] == "survival" else "macro_f1"
         means: dict[str, list[float]] = {}
         for outcome in record["outcomes"]:
-            means.setdefault(outcome["variant"], []).append(outcome["metrics"].get(metric, np.nan))
+            means.setdefault(outcome["arm"], []).append(outcome["metrics"].get(metric, np.nan))
         for name in ("", *(change for change in CHANGES if change != "equal")):
             pair = [f"{name}, {rule}" if name else rule for rule in (INVERSE, LITERAL)]
             if set(pair) <= set(means):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mmlego.bench.outcome import VALIDATION
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
 from mmlego.reporting.published import role_of
@@ -36,19 +37,19 @@ _OTHER_PAGES = (
 GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
 BEST, ENSEMBLE = "best single block", "ensemble"
-# (method, variant) -> name of the row in the summary; these see every modality
-_ROWS = {
-    ("lego_block", "best by validation"): BEST,
-    ("ensemble", "logits"): ENSEMBLE,
-    ("lego_merge", "default"): MERGE,
-    ("lego_merge", "merge, 2 epochs"): "LegoMerge, tuned 2 epochs",
-    ("lego_fuse", "stack, 2 epochs"): FUSE,
-    ("lego_fuse", "weave, 2 epochs"): "LegoFuse (weave, 2 epochs)",
+# (method, arm, chosen by, tuning epochs) -> name of the row; these see every modality
+ROWS = {
+    ("lego_block", "", VALIDATION, 0): BEST,
+    ("ensemble", "", "", 0): ENSEMBLE,
+    ("lego_merge", "", "", 0): MERGE,
+    ("lego_merge", "", "", 2): "LegoMerge, tuned 2 epochs",
+    ("lego_fuse", "stack", "", 2): FUSE,
+    ("lego_fuse", "weave", "", 2): "LegoFuse (weave, 2 epochs)",
 }
 _UNIMODAL = {
-    ("snn", ""): "SNN",
-    ("abmil", ""): "ABMIL",
-    ("lego_block", "wrapped"): "LegoBlock (wrapped)",
+    ("snn", "", "", 0): "SNN",
+    ("abmil", "", "", 0): "ABMIL",
+    ("lego_block", "wrapped", "", 0): "LegoBlock (wrapped)",
 }
 CONTRASTS = ((MERGE, BEST), (MERGE, ENSEMBLE), (FUSE, BEST), (FUSE, MERGE))
 
@@ -117,6 +118,16 @@ def facts_of(facts: dict[str, dict[str, Any]], part: pd.DataFrame) -> dict[str, 
     return facts[f"{part['cohort'].iloc[0]}/{part['grid'].iloc[0]}"]
 
 
+def key_of(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    """What a row is found by in ``ROWS``; one with other inputs or conditions is in no such table.
+
+    An untuned merge and one that was tuned for no epoch are the same.
+    """
+    epochs = 0 if pd.isna(row["tune_epochs"]) else int(row["tune_epochs"])
+    method = "" if row["inputs"] or row["condition"] else row["method"]
+    return method, row["arm"], row["chosen_by"], epochs
+
+
 def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Name the headline rows of one cohort: role of their modalities and label."""
     known = facts_of(facts, part)
@@ -126,9 +137,9 @@ def _headline(part: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> pd.DataFr
     rows = []
     for row in part.to_dict("records"):
         names = row["modalities"].split("+")
-        key = (row["method"], row["variant"])
-        if key in _ROWS and row["modalities"] == everything:
-            rows.append(row | {"label": _ROWS[key], "role": role_of(names, tables)})
+        key = key_of(row)
+        if key in ROWS and row["modalities"] == everything:
+            rows.append(row | {"label": ROWS[key], "role": role_of(names, tables)})
         elif key in _UNIMODAL and (len(names) == 1 or role_of(names, tables) == "tabular"):
             name = "all tables" if len(names) > 1 else names[0]
             rows.append(

@@ -145,7 +145,7 @@ def _task(
     part = metrics[metrics["run_id"] == record["run_id"]]
     if part.empty:
         raise RunError(
-            f"main table: expected rows of {record['run_id']} in metrics.csv, found none; renew it "
+            f"main table: expected rows of {record['run_id']} in the table, found none; renew it "
             "with: mmlego results collect"
         )
     for other in additions:

@@ -14,17 +14,18 @@ from mmlego.methods.registry import METHODS
 from mmlego.runs.results import load_metrics
 from mmlego.runs.session import Session
 from mmlego.studies.answer import main_table
+from mmlego.studies.answer.contrasts import key_of
 from mmlego.studies.answer.main_table import Task
 
 _LADDER_COHORT, _LADDER_GRID = "physionet2012-mortality", "icu"
-# (method, variant) -> step of the ladder of Figure 4
+# (method, arm, chosen by, tuning epochs) -> step of the ladder of Figure 4
 _LADDER = {
-    ("snn", ""): "SNN, static",
-    ("abmil", ""): "ABMIL, series",
-    ("ensemble", "logits"): "Ensemble",
-    ("lego_merge", "default"): "LegoMerge",
-    ("lego_merge", "merge, 2 epochs"): "LegoMerge, tuned",
-    ("lego_fuse", "stack, 2 epochs"): "LegoFuse",
+    ("snn", "", "", 0): "SNN, static",
+    ("abmil", "", "", 0): "ABMIL, series",
+    ("ensemble", "", "", 0): "Ensemble",
+    ("lego_merge", "", "", 0): "LegoMerge",
+    ("lego_merge", "", "", 2): "LegoMerge, tuned",
+    ("lego_fuse", "stack", "", 2): "LegoFuse",
 }
 
 
@@ -113,7 +114,7 @@ def ladder_figure(session: Session) -> Figure | None:
     ]
     rows = []
     for row in part.to_dict("records"):
-        label = _LADDER.get((row["method"], row["variant"]))
+        label = _LADDER.get(key_of(row))
         if label is not None:
             rows.append(
                 {"label": label, "method": row["method"]}

@@ -72,13 +72,14 @@ def headline_table(found: Overview) -> pd.DataFrame:
     for cohort, part in found.patients().groupby("cohort", sort=True):
         facts = facts_of(found.cohorts, part)
         known = published_for(facts["published"], facts["tables"]).set_index(["method", "role"])
+        keys = ["label", "method", "arm", "chosen_by", "tune_epochs", "role"]
         means = (
-            part.groupby(["label", "method", "variant", "role"], sort=False)["value"]
+            part.groupby(keys, sort=False, dropna=False)["value"]
             .agg(["mean", "std", "count"])
             .reset_index()
         )
         for row in means.sort_values("mean", ascending=False).itertuples():
-            hit = (row.method, row.role) in known.index and has_published(row.variant)
+            hit = (row.method, row.role) in known.index and has_published(row._asdict())
             other = known.loc[(row.method, row.role)] if hit else None
             rows.append(
                 {

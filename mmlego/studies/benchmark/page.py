@@ -16,7 +16,7 @@ from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes, sentences, standings
-from mmlego.reporting.standings import ALONE, standing_rows, summarize
+from mmlego.reporting.standings import standing_rows, summarize
 from mmlego.runs.session import Session
 
 
@@ -42,13 +42,13 @@ def rows(session: Session) -> pd.DataFrame:
 def curves(session: Session) -> pd.DataFrame:
     """Training histories of the networks of several modalities, on the main set of inputs."""
     shown = [o for o in session.outcomes if o.history and METHODS[o.method].modalities != "columns"]
-    many = [o for o in shown if o.variant == _main(session) and METHODS[o.method].trained]
+    many = [o for o in shown if o.inputs == _main(session) and METHODS[o.method].trained]
     return outcomes.history_table(many or shown, name=lambda outcome: METHODS[outcome.method].title)
 
 
 def _main(session: Session) -> str:
-    """Variant of the rows on the set of inputs that the published runs would have used."""
-    return INPUT_TITLES[standings.published_inputs(session.frame())]
+    """The set of inputs that the published runs would have used."""
+    return standings.published_inputs(session.frame())
 
 
 def forest(session: Session, which: str) -> Figure | None:
@@ -85,21 +85,17 @@ def _part(outcome: Outcome, main: str) -> str:
     """Which figure a row belongs to."""
     if METHODS[outcome.method].modalities == "columns":
         return "classical"
-    if outcome.variant in ("", "wrapped", ALONE):
+    if not outcome.inputs:
         return "unimodal"
-    return "multimodal" if outcome.variant.endswith(main) else "others"
+    return "multimodal" if outcome.inputs == main else "others"
 
 
 def _row_name(outcome: Outcome, which: str, tables: Sequence[str]) -> str:
-    best = outcome.variant.startswith(standings.BEST)
-    title = standings.BEST_TITLE if best else METHODS[outcome.method].title
+    title = standings.BEST_TITLE if outcome.chosen_by else METHODS[outcome.method].title
     if which == "multimodal":
         return title
-    if which == "others":
-        return f"{title}, {outcome.variant.removeprefix(standings.BEST)}"
-    many = outcome.variant not in ("", "wrapped", ALONE)
-    what = outcome.variant if many else outcomes.modality_label(outcome.modalities, tables)
-    return f"{title}, {what}"
+    many = INPUT_TITLES.get(outcome.inputs, "")
+    return f"{title}, {many or outcomes.modality_label(outcome.modalities, tables)}"
 
 
 def conclusion(session: Session) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mmlego.bench.fold_bench import Bench, benches, methods_for
-from mmlego.bench.inputs import INPUT_TITLES, choose_inputs, separate_names, wholes
+from mmlego.bench.inputs import choose_inputs, separate_names, unimodal_inputs
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
 from mmlego.data.folds.fold import Fold
@@ -21,17 +21,17 @@ def bench_fold(bench: Bench, inputs: Sequence[str], wanted: Sequence[str] = ()) 
         inputs: Names of sets of modalities, empty for all that the fold offers.
         wanted: Names of methods, empty for all that suit.
     """
-    found = [o for name in wholes(bench.fold) for o in bench.unimodal(name, wanted)]
+    found = [o for name in unimodal_inputs(bench.fold) for o in bench.unimodal(name, wanted)]
     for kind, names in choose_inputs(bench.fold, inputs).items():
-        found += bench.multimodal(names, INPUT_TITLES[kind], wanted)
+        found += bench.multimodal(names, kind, wanted)
     return found
 
 
 def classical_by_modality(bench: Bench, wanted: Sequence[str] = ()) -> list[Outcome]:
     """The classical references on each modality by itself, such as age and sex alone."""
-    names = [name for name in separate_names(bench.fold) if name not in wholes(bench.fold)]
+    names = [name for name in separate_names(bench.fold) if name not in unimodal_inputs(bench.fold)]
     return [
-        bench.classical(method, [name], "one modality")
+        bench.estimator(method, [name]).outcome
         for name in names
         for method in methods_for(bench.fold, [name], wanted)
         if METHODS[method].modalities == "columns"

@@ -9,13 +9,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.configurations import Configuration
+from mmlego.bench.fusing import LEGO_FUSE
+from mmlego.bench.merging import LEGO_MERGE
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.training import LEGO_BLOCK
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.standings import difference_text
 from mmlego.runs.session import Session
-from mmlego.studies.blocks.configurations import TRACKED, UNSCALED, UNTRACKED, Arm, arms
+from mmlego.studies.blocks.configurations import UNSCALED, arms
 from mmlego.studies.blocks.odd_target import BEHIND_ENCODER, EVEN, ODD
 from mmlego.studies.blocks.run import RESIDUE, SHIFT
 
@@ -49,11 +53,10 @@ def arm_table(session: Session) -> pd.DataFrame:
 
 def _parts(outcome: Outcome) -> tuple[str, str, str]:
     """Model, ablation and level of an outcome."""
-    ablation, _, level = outcome.variant.partition(": ")
-    if outcome.method == "lego_fuse":
-        level, _, mode = level.rpartition(", ")
-        return f"LegoFuse ({mode})", ablation, level
-    return (MERGE if outcome.method == "lego_merge" else ALONE), ablation, level
+    ablation, level = outcome.facts["ablation"], outcome.facts["level"]
+    if outcome.method == LEGO_FUSE:
+        return f"LegoFuse ({outcome.arm})", ablation, level
+    return (MERGE if outcome.method == LEGO_MERGE else ALONE), ablation, level
 
 
 def merged(session: Session, ablation: str) -> pd.DataFrame:
@@ -98,9 +101,9 @@ def tracking_change(session: Session) -> Figure | None:
         return None
     wide = table.pivot(index="repeat", columns="level", values="value")
     rows = [
-        {"label": arm.level, "method": "lego_merge", "repeat": repeat, "value": value}
+        {"label": arm.name, "method": "lego_merge", "repeat": repeat, "value": value}
         for arm in _changed(_arms(session, "A1"))
-        for repeat, value in (wide[arm.level] - wide[arm.reference]).items()
+        for repeat, value in (wide[arm.name] - wide[arm.reference]).items()
     ]
     return figures.forest_plot(
         pd.DataFrame(rows),
@@ -137,7 +140,7 @@ def profile_forest(session: Session) -> Figure | None:
     )
 
 
-def comparisons(session: Session) -> list[tuple[str, Arm, pairing.Paired]]:
+def comparisons(session: Session) -> list[tuple[str, Configuration, pairing.Paired]]:
     """Model, arm, and its difference to its reference.
 
     P-values are corrected for all comparisons of the same model in this run.
@@ -150,7 +153,7 @@ def comparisons(session: Session) -> list[tuple[str, Arm, pairing.Paired]]:
             for arm in _changed(_arms(session, ablation))
         ]
         pairs = [
-            pairing.compare(part[part["ablation"] == arm.ablation], arm.level, arm.reference)
+            pairing.compare(part[part["ablation"] == arm.factor], arm.name, arm.reference)
             for arm in changed
         ]
         found += zip([model] * len(pairs), changed, pairing.adjust(pairs), strict=True)
@@ -164,9 +167,9 @@ def difference_table(session: Session, ablation: str) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame([{"setting": ABSENT}])
     compared = {
-        (model, arm.level): pair
+        (model, arm.name): pair
         for model, arm, pair in comparisons(session)
-        if arm.ablation == ablation
+        if arm.factor == ablation
     }
     rows = []
     for model, part in table.groupby("model", sort=False):
@@ -197,22 +200,29 @@ def imaginary_table(session: Session) -> pd.DataFrame:
     and repeats. No rows where A1 is not part of the run.
     """
     alone = {
-        (o.variant.partition(": ")[2], o.modalities, o.repeat): o
+        (o.facts["level"], o.modalities, o.repeat): o
         for o in session.outcomes
-        if o.method == "lego_block" and o.variant.startswith("A1: ")
+        if o.method == LEGO_BLOCK and o.facts.get("ablation") == "A1"
     }
+    twins = {arm.reference: arm.name for arm in _arms(session, "A1") if _is_untracked(arm)}
+    groups = {arm.name: arm.title for arm in _arms(session, "A1") if arm.name == arm.reference}
     rows = [
         {
-            "blocks": level.removesuffix(f", {TRACKED}"),
+            "blocks": groups[level],
             "residue": o.facts[RESIDUE],
             "shift": o.facts[SHIFT],
-            "retrained": _gap(o, alone[level.replace(TRACKED, UNTRACKED), names, repeat]),
+            "retrained": _gap(o, alone[twins[level], names, repeat]),
         }
         for (level, names, repeat), o in alone.items()
-        if level.endswith(f", {TRACKED}")
+        if level in groups
     ]
     columns = ["blocks", "residue", "shift", "retrained"]
     return pd.DataFrame(rows, columns=columns).groupby("blocks", sort=False, as_index=False).max()
+
+
+def _is_untracked(arm: Configuration) -> bool:
+    """Whether an arm differs from its reference in the tracking of the imaginary part alone."""
+    return bool(arm.options["frequency_domain"]) and not arm.options["track_imaginary"]
 
 
 def _gap(one: Outcome, other: Outcome) -> float:
@@ -298,19 +308,19 @@ def conclusion(session: Session) -> str:
     """The conclusion of the notebook."""
     compared = [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
     lines = [_decided(compared), *_ranges(session)]
-    if any(arm.ablation == "A1" for arm, _ in compared):
+    if any(arm.factor == "A1" for arm, _ in compared):
         lines.append(_tracking_line(compared))
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _decided(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
+def _decided(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     """Which settings of LegoMerge matter beyond chance."""
     if not compared:
         return "Nothing was changed in this run, so nothing can be said."
     fewest = min(pair.n for _, pair in compared)
     largest, pair = max(compared, key=lambda row: abs(row[1].mean))
     size = (
-        f"The largest difference is that of '{largest.level}' to '{largest.reference}' "
+        f"The largest difference is that of '{largest.name}' to '{largest.reference}' "
         f"({largest.ablation}): {pair.mean:+.3f}."
     )
     if fewest < pairing.FEWEST_REPEATS:
@@ -320,7 +330,7 @@ def _decided(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
             f"{size}"
         )
     names = [
-        f"{arm.ablation}, {arm.level} ({found.mean:+.3f}, p = {found.p_value:.2g})"
+        f"{arm.factor}, {arm.name} ({found.mean:+.3f}, p = {found.p_value:.2g})"
         for arm, found in compared
         if found.decided
     ]
@@ -349,12 +359,12 @@ def _ranges(session: Session) -> list[str]:
     return lines
 
 
-def _tracking_line(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
+def _tracking_line(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     """What tracking is worth to a merge, by group."""
     found = [
-        f"{arm.level.removesuffix(f', {UNTRACKED}')} {-pair.mean:+.3f}"
+        f"{arm.title} {-pair.mean:+.3f}"
         for arm, pair in compared
-        if arm.ablation == "A1" and arm.level.endswith(UNTRACKED)
+        if arm.factor == "A1" and _is_untracked(arm)
     ]
     return (
         f"Tracking the imaginary part is worth to a merge: {', '.join(found)}. Where it is not "
@@ -363,10 +373,10 @@ def _tracking_line(compared: Sequence[tuple[Arm, pairing.Paired]]) -> str:
     )
 
 
-def _arms(session: Session, ablation: str) -> list[Arm]:
-    return [arm for arm in arms(session.settings) if arm.ablation == ablation]
+def _arms(session: Session, ablation: str) -> list[Configuration]:
+    return [arm for arm in arms(session.settings) if arm.factor == ablation]
 
 
-def _changed(found: Sequence[Arm]) -> list[Arm]:
+def _changed(found: Sequence[Configuration]) -> list[Configuration]:
     """The arms that are compared with another one."""
-    return [arm for arm in found if arm.level != arm.reference]
+    return [arm for arm in found if arm.name != arm.reference]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 
+from mmlego.bench.configurations import Configuration
 from mmlego.bench.fold_bench import Bench, benches
-from mmlego.bench.fusing import tuned_outcomes
-from mmlego.bench.inputs import JOINED, SEPARATE, input_sets
-from mmlego.bench.merging import merge_outcome
+from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import Labels, TrainedModel, assembled
+from mmlego.bench.training import LEGO_BLOCK
 from mmlego.data.folds.fold import Fold
-from mmlego.errors import ModalityError
 from mmlego.lego import spectrum
 from mmlego.lego.block import LegoBlock
-from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import BlockAblationSettings
 from mmlego.studies.blocks import odd_target
-from mmlego.studies.blocks.configurations import Arm, arms, train_arm
+from mmlego.studies.blocks.configurations import arms, train_block
 
 # What is reported besides the merge: blocks alone, and blocks fused and tuned.
 ALONE = frozenset({"A1", "A5", "profiles"})
@@ -55,67 +55,47 @@ def run_all(
     ]
 
 
-def modalities_of(fold: Fold) -> tuple[str, ...]:
-    """The published set of modalities where the fold offers it, else every modality by itself.
-
-    Raises:
-        ModalityError: If there is nothing to merge.
-    """
-    offered = input_sets(fold)
-    names = offered.get(JOINED, offered.get(SEPARATE))
-    if names is None:
-        raise ModalityError(
-            f"block ablations: expected two modalities or more in {fold.cohort}, got "
-            f"{list(fold.names)}; name more, or leave 'modalities' empty"
-        )
-    return tuple(sorted(names))
-
-
-def run_arm(bench: Bench, arm: Arm) -> list[Outcome]:
+def run_arm(bench: Bench, arm: Configuration) -> list[Outcome]:
     """Train the blocks of one arm on one fold, and test the merge and what else is asked for."""
-    fold, settings, names = bench.fold, bench.settings, modalities_of(bench.fold)
-    trained = {
-        name: train_arm(fold, name, arm, settings, bench.store, bench.encoder(name))
-        for name in names
-    }
+    names = sorted(headline_inputs(bench.fold)[1])
+    blocks = {name: train_block(bench, name, arm) for name in names}
+    labels = {"condition": name_of(arm), "headline": False}
+    labels["facts"] = {"ablation": arm.factor, "level": arm.name, "reference": arm.reference}
     found = []
-    if arm.ablation in ALONE:
-        found += [_alone(fold, name, arm, *trained[name]) for name in names]
-    blocks = {name: model.model for name, (_, model) in trained.items()}
-    found.append(merge_outcome(fold, blocks, names, variant=arm.variant, device=settings.device))
-    parents = {name: outcome.key for name, (outcome, _) in trained.items()}
-    found += [_fused(bench, arm, blocks, parents, mode) for mode in FUSED.get(arm.ablation, ())]
+    if arm.factor in ALONE:
+        found += [_alone(bench, name, blocks[name], arm, labels) for name in names]
+    found.append(bench.merge(names, blocks=blocks, **labels).outcome)
+    for mode in FUSED.get(arm.factor, ()):
+        found.append(bench.fuse(names, mode, blocks=blocks, **labels).outcome)
     for outcome in found:
         bench.log(outcome)
     return found
 
 
-def _alone(fold: Fold, name: str, arm: Arm, outcome: Outcome, model: Unimodal) -> Outcome:
-    """The outcome of a single block under the name of its arm, with facts on its imaginary part."""
-    facts = imaginary_facts(model.model, fold, name) if arm.ablation == "A1" else {}
-    return dataclasses.replace(
-        outcome, variant=arm.variant, headline=False, facts=outcome.facts | facts
-    )
+def name_of(arm: Configuration) -> str:
+    """Under which condition the blocks of an arm are trained, such as ``A5: depth 2``."""
+    return f"{arm.factor}: {arm.name}"
 
 
-def _fused(
-    bench: Bench,
-    arm: Arm,
-    blocks: Mapping[str, LegoBlock],
-    parents: Mapping[str, str],
-    mode: str,
+def _alone(
+    bench: Bench, name: str, block: TrainedModel, arm: Configuration, labels: Mapping[str, Any]
 ) -> Outcome:
-    (found,) = tuned_outcomes(
-        bench.fold,
-        blocks,
-        list(blocks),
-        bench.settings,
+    """The outcome of a single block, of A1 with facts on its imaginary part."""
+    if arm.factor != "A1":
+        return block.outcome.relabelled(arm="", **labels)
+    fold = bench.fold
+    # The block by itself, so that what is measured on it is kept with its outcome.
+    return assembled(
+        fold,
         bench.store,
-        mode=mode,
-        tune_epochs=[bench.settings.tune_epochs],
-        parents=parents,
-    )
-    return dataclasses.replace(found, variant=f"{arm.variant}, {mode}")
+        Labels(LEGO_BLOCK, (name,), labels | {"headline": True}),
+        lambda: block.model,
+        parents=[block.key],
+        code=[imaginary_facts],
+        n_train=block.outcome.n_train,
+        device=bench.settings.device,
+        measure=lambda model, logits: imaginary_facts(model.model, fold, name),
+    ).outcome
 
 
 def imaginary_facts(block: LegoBlock, fold: Fold, name: str) -> dict[str, float]:

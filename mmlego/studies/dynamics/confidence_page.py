@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mmlego.bench.configurations import Trained
+from mmlego.bench.trained import TrainedModel
 from mmlego.learning.metrics.confidence_error import summarize_errors
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
@@ -41,7 +41,7 @@ def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
     return table[table["arm"] == arm].reset_index(drop=True)
 
 
-def states(runs: Sequence[Trained]) -> pd.DataFrame:
+def states(runs: Sequence[TrainedModel]) -> pd.DataFrame:
     """Predicted confidence in every modality, on real inputs and on stand-ins."""
     names = runs[0].names if runs and len(runs[0].names) > 1 else ()
     found = [fills.confidence_by_state(runs, name) for name in names]
@@ -99,7 +99,7 @@ def trust_sentences(found: pd.DataFrame) -> str:
 
 def gain_table(session: Session) -> pd.DataFrame:
     """What weighting is worth: none, predicted, true."""
-    chosen = [o for o in session.outcomes if o.variant in (NONE, *WITH_CONFIDENCE)]
+    chosen = [o for o in session.outcomes if o.arm in (NONE, *WITH_CONFIDENCE)]
     return value_table(chosen, main_metric(session.cohort), name_of)
 
 

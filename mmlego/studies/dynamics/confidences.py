@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from mmlego.bench.configurations import Arm, Trained, suits
+from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import SettingsError
@@ -24,24 +24,24 @@ CHOSEN, CONSTANT = "right", "constant"
 _TINY = 1e-12
 
 
-def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Arm]:
+def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Configuration]:
     """The arms of the page: those with a confidence, and the one without any weighting.
 
     Raises:
         SettingsError: If arms are named and MM dynamics itself is not among them.
     """
-    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if suits(ARMS[n], folds[0].task)]
+    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if ARMS[n].suits(folds[0].task)]
     if BOTH not in wanted:
         raise SettingsError(f"arms: expected '{BOTH}' among them, got {wanted}; add it")
     return arms_for(folds, wanted)
 
 
-def without_predictions(runs: Iterable[Trained]) -> list[Outcome]:
+def without_predictions(runs: Iterable[TrainedModel]) -> list[Outcome]:
     """Outcomes whose predictions and histories the page `mm_dynamics` records."""
-    return [replace(trained.outcome, headline=False) for trained in runs]
+    return [trained.outcome.relabelled(headline=False) for trained in runs]
 
 
-def confidences(runs: Iterable[Trained]) -> pd.DataFrame:
+def confidences(runs: Iterable[TrainedModel]) -> pd.DataFrame:
     """Predicted and true confidence of every test sample in every modality that it has.
 
     Returns:
@@ -52,7 +52,7 @@ def confidences(runs: Iterable[Trained]) -> pd.DataFrame:
     frames = [
         part
         for trained in runs
-        if trained.arm.name in WITH_CONFIDENCE
+        if trained.arm in WITH_CONFIDENCE
         for part in _of_part(trained, trained.test)
     ]
     if not frames:
@@ -60,7 +60,7 @@ def confidences(runs: Iterable[Trained]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).dropna(subset=["true"]).reset_index(drop=True)
 
 
-def _of_part(trained: Trained, part: Samples) -> list[pd.DataFrame]:
+def _of_part(trained: TrainedModel, part: Samples) -> list[pd.DataFrame]:
     told = explained(trained.model, part)
     frames = []
     for name, predicted in told["confidence"].items():
@@ -77,7 +77,7 @@ def _of_part(trained: Trained, part: Samples) -> list[pd.DataFrame]:
         frames.append(
             pd.DataFrame(
                 {
-                    "arm": trained.arm.name,
+                    "arm": trained.arm,
                     "repeat": trained.fold.repeat,
                     "modality": name,
                     "id": part.ids[here.numpy()],
@@ -90,7 +90,7 @@ def _of_part(trained: Trained, part: Samples) -> list[pd.DataFrame]:
     return frames
 
 
-def favorites(runs: Iterable[Trained]) -> dict[tuple[str, int], str]:
+def favorites(runs: Iterable[TrainedModel]) -> dict[tuple[str, int], str]:
     """The modality with the highest mean true confidence, by arm and repeat.
 
     Judged on the validation part, or on the training part where there is no other: what somebody
@@ -98,12 +98,12 @@ def favorites(runs: Iterable[Trained]) -> dict[tuple[str, int], str]:
     """
     found = {}
     for trained in runs:
-        if trained.arm.name not in WITH_CONFIDENCE:
+        if trained.arm not in WITH_CONFIDENCE:
             continue
         fold, names = trained.fold, sorted(trained.names)
         part = (fold.val if len(fold.val) else fold.train).select(names).having(names)
         table = pd.concat(_of_part(trained, part)).dropna(subset=["true"])
-        found[trained.arm.name, fold.repeat] = table.groupby("modality")["true"].mean().idxmax()
+        found[trained.arm, fold.repeat] = table.groupby("modality")["true"].mean().idxmax()
     return found
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mmlego.bench.configurations import Trained
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.training import objective_of, outcome_of
+from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import Labels, TrainedModel, assembled
+from mmlego.bench.training import objective_of
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
-from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
 from mmlego.learning.statistics import pairing
 from mmlego.studies.dynamics.run import explained
@@ -30,7 +30,7 @@ def fills_for(kind: str) -> tuple[str, ...]:
     return ("grey", "zero", "train_mean", DROPPED) if kind == "image" else ("train_mean", DROPPED)
 
 
-def refilled(trained: Trained, name: str, fill: str) -> nn.Module:
+def refilled(trained: TrainedModel, name: str, fill: str) -> nn.Module:
     """A copy of a model that fills in an absent modality in another way, with the same weights."""
     twin = copy.deepcopy(trained.model)
     twin.mask_weight = fill == DROPPED
@@ -58,37 +58,44 @@ def without(samples: Samples, name: str) -> Samples:
     return replace(samples, present=dict(samples.present) | {name: absent})
 
 
-def withheld(trained: Trained, name: str) -> list[Outcome]:
+def withheld(trained: TrainedModel, name: str, store: FitStore) -> list[Outcome]:
     """Test one model with a modality withheld from everybody, once per way of filling it in.
 
     The first outcome is that of the real inputs, on the same samples: those with another modality.
     """
     rest = [other for other in sorted(trained.names) if other != name]
     part = trained.test.having(rest)
+    fit = FitSettings(**dict(trained.configuration.fit))
     found = []
     for fill in (REAL, *fills_for(trained.fold.kinds[name])):
-        model, samples = trained.model, part
-        if fill != REAL:
-            model, samples = refilled(trained, name, fill), without(part, name)
-        logits = predict_logits(model, samples, device="cpu")
+        real = fill == REAL
+        labels = {
+            "arm": trained.arm,
+            "condition": f"{name} {FILLS.get(fill, fill)}",
+            "headline": False,
+            "facts": dict(trained.labels.rest["facts"]) | {"withheld": name, "fill": fill},
+        }
         found.append(
-            outcome_of(
-                logits,
-                part,
+            assembled(
                 trained.fold,
-                objective=objective_of(trained.fold, FitSettings(**dict(trained.arm.fit))),
-                method=trained.arm.method,
-                variant=f"{trained.arm.name}, {name} {FILLS.get(fill, fill)}",
-                modalities=trained.names,
+                store,
+                Labels(trained.method, trained.names, labels),
+                lambda real=real, fill=fill: (
+                    trained.model if real else refilled(trained, name, fill)
+                ),
+                parents=[trained.key],
+                code=[refilled],
+                options={"withheld": name, "fill": fill},
+                test=part if real else without(part, name),
                 n_train=trained.outcome.n_train,
-                headline=False,
-                facts={"withheld": name, "fill": fill},
-            )
+                objective=objective_of(trained.fold, fit),
+                device="cpu",
+            ).outcome
         )
     return found
 
 
-def confidence_by_state(runs: Iterable[Trained], name: str) -> pd.DataFrame:
+def confidence_by_state(runs: Iterable[TrainedModel], name: str) -> pd.DataFrame:
     """Predicted confidence in a modality on real inputs and on what is put in their place.
 
     Returns:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.bench.configurations import Trained
+from mmlego.bench.trained import TrainedModel
 from mmlego.learning.metrics.localization import centre_prior, heat_auc, heat_share, lesion_mask
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
@@ -40,11 +40,11 @@ class Heat:
     maps: np.ndarray
 
 
-def heats(runs: Iterable[Trained]) -> list[Heat]:
+def heats(runs: Iterable[TrainedModel]) -> list[Heat]:
     """The heat-maps of every model that has an image gate."""
     found = []
     for trained in runs:
-        if trained.arm.name.partition(", ")[0] not in GATED:
+        if (trained.configuration.reference or trained.arm) not in GATED:
             continue
         told = explained(trained.model, trained.test)["gates"]
         for name in told:
@@ -53,7 +53,7 @@ def heats(runs: Iterable[Trained]) -> list[Heat]:
             here = trained.test.present[name].numpy()
             found.append(
                 Heat(
-                    trained.arm.title,
+                    trained.configuration.title,
                     trained.fold.repeat,
                     trained.test.ids[here],
                     trained.test.values[name].numpy()[here],

@@ -21,10 +21,11 @@ from mmlego.studies.dynamics.run import ARMS, BOTH, NONE
 
 def label_of(outcome: Outcome, image: str) -> str:
     """What readers call the model of an outcome, with what it sees."""
-    base, _, rest = outcome.variant.partition(", ")
-    name = ARMS[base].title if base in ARMS else name_of(outcome)
-    name += f", {rest}" if rest else ""
-    if base and outcome.modalities == (image,):
+    arm = outcome.facts.get("configuration", outcome.arm)
+    name = ARMS[arm].title if arm in ARMS else name_of(outcome)
+    rest = [outcome.facts.get("patch", ""), outcome.condition]
+    name = ", ".join([name, *filter(None, rest)])
+    if arm and outcome.modalities == (image,):
         return f"{name}, image only"
     return f"{name}, trained without images" if image not in outcome.modalities else name
 
@@ -65,7 +66,7 @@ def published_table(session: Session) -> pd.DataFrame:
         ("mm_dynamics", "both, gray"): f"{ARMS[BOTH].title}, image gray",
         ("mm_dynamics", "both, without images"): f"{ARMS[BOTH].title}, trained without images",
     }
-    known["model"] = [names[key] for key in zip(known["method"], known["variant"], strict=True)]
+    known["model"] = [names[key] for key in zip(known["method"], known["arm"], strict=True)]
     rows = []
     for model, part in known.groupby("model", sort=False):
         row = {"model": model}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from mmlego.bench.outcome import Outcome, tell
+from mmlego.bench.configurations import Configuration
+from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import train_encoder
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import ModalityError
@@ -17,8 +19,6 @@ from mmlego.studies.dynamics.run import (
     BOTH,
     FEATURE,
     NONE,
-    Arm,
-    Trained,
     arms_for,
     modalities_of,
     train_arm,
@@ -49,7 +49,7 @@ def run_all(
     settings: ImageSettings,
     store: FitStore,
     log: Callable[[str], None] | None = None,
-) -> list[Trained]:
+) -> list[TrainedModel]:
     """Every arm on everything, some on the image alone or without it, and other patches.
 
     Args:
@@ -75,22 +75,24 @@ def run_all(
         ]
         for arm, chosen in plans:
             found.append(train_arm(fold, arm, chosen, settings, store))
-            tell(log, found[-1].outcome)
+            log_outcome(log, found[-1].outcome)
     return found
 
 
-def _alone(arm: Arm) -> Arm:
+def _alone(arm: Configuration) -> Configuration:
     return dataclasses.replace(arm, title=f"{arm.title}, image only")
 
 
-def _blind(arm: Arm) -> Arm:
+def _blind(arm: Configuration) -> Configuration:
     return dataclasses.replace(arm, title=f"{arm.title}, trained without images")
 
 
-def _patched(arm: Arm, patch: int) -> Arm:
+def _patched(arm: Configuration, patch: int) -> Configuration:
     return dataclasses.replace(
         arm,
         name=f"{arm.name}, patch {patch}",
+        reference=arm.name,
+        facts={"patch": f"patch {patch}"},
         title=f"{arm.title}, patches of {patch}",
         options=dict(arm.options) | {"patch": patch},
     )
@@ -100,14 +102,14 @@ def plain_networks(
     folds: Sequence[Fold], settings: ImageSettings, store: FitStore
 ) -> list[Outcome]:
     """A convolutional network on the image alone, the encoder that blocks and ensembles use."""
-    return [train_encoder(fold, image_of(fold), settings, store)[0] for fold in folds]
+    return [train_encoder(fold, image_of(fold), settings, store).outcome for fold in folds]
 
 
-def masked(runs: Sequence[Trained]) -> list[Outcome]:
+def masked(runs: Sequence[TrainedModel], store: FitStore) -> list[Outcome]:
     """Every model of several modalities with the image of every test sample replaced."""
     return [
         outcome
         for trained in runs
         if len(trained.names) > 1 and image_of(trained.fold) in trained.names
-        for outcome in fills.withheld(trained, image_of(trained.fold))
+        for outcome in fills.withheld(trained, image_of(trained.fold), store)
     ]

@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
@@ -27,8 +29,6 @@ from mmlego.studies.dynamics.run import (
     MODALITY,
     NONE,
     ORACLE,
-    Arm,
-    Trained,
     explained,
 )
 
@@ -56,10 +56,9 @@ def metrics_of(session: Session) -> tuple[str, ...]:
 
 def name_of(outcome: Outcome) -> str:
     """What readers call the model of an outcome."""
-    if outcome.variant in ARMS:
-        return title_of(outcome.variant)
-    best = outcome.variant.startswith("best by validation")
-    return BEST_TITLE if best else METHODS[outcome.method].title
+    if outcome.arm in ARMS:
+        return title_of(outcome.arm)
+    return BEST_TITLE if outcome.chosen_by else METHODS[outcome.method].title
 
 
 def title_of(arm: str) -> str:
@@ -93,7 +92,7 @@ def ablation_metric(session: Session) -> str:
 
 def is_arm(outcome: Outcome) -> bool:
     """Whether an outcome is one of the arms of MM dynamics."""
-    return outcome.variant in ARMS
+    return outcome.arm in ARMS
 
 
 def values(session: Session, outcomes: Sequence[Outcome], metric: str = "") -> pd.DataFrame:
@@ -109,7 +108,7 @@ def arms_forest(session: Session) -> Figure:
 def rivals_forest(session: Session) -> Figure | None:
     """MM dynamics and MM static among the rivals; None where none ran."""
     rivals = [o for o in session.outcomes if not is_arm(o)]
-    shown = [o for o in session.outcomes if o.variant in (BOTH, NONE, "static")]
+    shown = [o for o in session.outcomes if o.arm in (BOTH, NONE, "static")]
     return _forest(session, shown + rivals) if rivals else None
 
 
@@ -118,11 +117,11 @@ def _forest(session: Session, outcomes: Sequence[Outcome]) -> Figure:
     table = values(session, outcomes)
     known = _published(session)
     known = known[known["metric"] == metric]
-    names = {(o.method, o.variant if is_arm(o) else ""): name_of(o) for o in outcomes}
+    names = {(o.method, o.arm if is_arm(o) else ""): name_of(o) for o in outcomes}
     hits = {
-        names[row.method, row.variant]: row
+        names[row.method, row.arm]: row
         for row in known.itertuples()
-        if (row.method, row.variant) in names
+        if (row.method, row.arm) in names
     }
     if hits:
         table["published"] = table["label"].map({k: row.published for k, row in hits.items()})
@@ -151,13 +150,13 @@ def _published(session: Session) -> pd.DataFrame:
 def metric_table(session: Session) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation, with the published value under it."""
     metrics = metrics_of(session)
-    known = _published(session).set_index(["method", "variant", "metric"])
+    known = _published(session).set_index(["method", "arm", "metric"])
     rows = []
     groups: dict[str, list[Outcome]] = {}
     for outcome in session.outcomes:
         groups.setdefault(name_of(outcome), []).append(outcome)
     for name, found in groups.items():
-        key = (found[0].method, found[0].variant if is_arm(found[0]) else "")
+        key = (found[0].method, found[0].arm if is_arm(found[0]) else "")
         row = {"model": name, "repeats": len(found)}
         for metric in metrics:
             row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
@@ -205,7 +204,7 @@ def ablation_differences(session: Session) -> Figure | None:
 
 
 def _ablations(session: Session) -> pd.DataFrame:
-    chosen = [o for o in session.outcomes if o.variant in ABLATIONS]
+    chosen = [o for o in session.outcomes if o.arm in ABLATIONS]
     if not chosen:
         return pd.DataFrame()
     place = {ARMS[name].title: i for i, name in enumerate(ABLATIONS)}
@@ -213,7 +212,7 @@ def _ablations(session: Session) -> pd.DataFrame:
     return table.sort_values("label", key=lambda c: c.map(place), kind="stable")
 
 
-def rankings(runs: Sequence[Trained]) -> pd.DataFrame:
+def rankings(runs: Sequence[TrainedModel]) -> pd.DataFrame:
     """Mean gate of every feature over the test samples that have it: how much is let through.
 
     Returns:
@@ -221,7 +220,7 @@ def rankings(runs: Sequence[Trained]) -> pd.DataFrame:
     """
     rows = []
     for trained in runs:
-        if trained.arm.name not in GATED:
+        if trained.arm not in GATED:
             continue
         told = explained(trained.model, trained.test)["gates"]
         for name, gate in told.items():
@@ -282,7 +281,7 @@ def _agreement(wide: pd.DataFrame) -> float:
 
 def comparisons(session: Session) -> list[pairing.Paired]:
     """The ablations minus none, and MM dynamics minus what else was run; corrected together."""
-    table = values(session, [o for o in session.outcomes if o.variant != ORACLE])
+    table = values(session, [o for o in session.outcomes if o.arm != ORACLE])
     labels = list(dict.fromkeys(table["label"]))
     arm = {name: ARMS[name].title for name in ARMS}
     pairs = [
@@ -340,6 +339,6 @@ def _order(session: Session) -> list[str]:
     ]
 
 
-def arm_list(arms: Sequence[Arm]) -> str:
+def arm_list(arms: Sequence[Configuration]) -> str:
     """The arms of the run, as a list."""
     return "\n".join(f"* `{arm.name}`: {title_of(arm.name)}" for arm in arms)

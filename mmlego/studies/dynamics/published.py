@@ -19,7 +19,7 @@ _METRICS = {
     "F1": "f1",
     "AUC": "auc",
 }
-# (table, model) -> (method, variant); a variant "" is that of a rival
+# (table, model) -> (method, arm); an arm "" is that of a rival
 _CELLS, _ABLATION, _IMAGES, _MASKED, _CHECKPOINT = (
     "Reproduction_RNA_protein",
     "Ablation_figure_digitised_R+P",
@@ -61,7 +61,7 @@ CHECKPOINT_ERRORS = {
     "mirna": {"mean_true": 0.608, "mean_predicted": 0.668, "mae": 0.147, "above_0.1": 0.698,
               "above_0.5": 0.179, "above_1.0": 0.028},
 }  # fmt: skip
-COLUMNS = ["method", "variant", "metric", "published", "published_sd", "comparable", "why"]
+COLUMNS = ["method", "arm", "metric", "published", "published_sd", "comparable", "why"]
 _OTHER_CELLS = "other cells (CD34+ progenitors of three donors, four types)"
 
 
@@ -78,7 +78,7 @@ def published_dynamics(
     repeats: int = _DONORS,
     images: bool = False,
 ) -> pd.DataFrame:
-    """Published values for a cohort, one row per method, variant and metric; shares, not percent.
+    """Published values for a cohort, one row per method, arm and metric; shares, not percent.
 
     Args:
         cohort: Name of the cohort.
@@ -109,7 +109,7 @@ def published_dynamics(
     for row in read_published(TABLE).itertuples():
         if (row.table, row.model) in known and row.metric in _METRICS:
             scale = 1.0 if row.table == _CHECKPOINT else 100.0
-            method, variant = known[row.table, row.model]
+            method, arm = known[row.table, row.model]
             values = [row.mean / scale, row.std / scale, same, why]
-            rows.append([method, variant, _METRICS[row.metric], *values])
+            rows.append([method, arm, _METRICS[row.metric], *values])
     return pd.DataFrame(rows, columns=COLUMNS)

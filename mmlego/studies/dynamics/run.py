@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from mmlego.bench.configurations import Arm, Trained, check_arms, suits
-from mmlego.bench.fold_bench import benches, methods_for
-from mmlego.bench.inputs import INPUT_TITLES, SEPARATE, separate_names
-from mmlego.bench.outcome import Outcome, tell
-from mmlego.bench.store.code import code_digest
+from mmlego.bench.configurations import Configuration, by_name, check_arms
+from mmlego.bench.fold_bench import benches, methods_for, train_network
+from mmlego.bench.inputs import SEPARATE, separate_names
+from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import Recipe, fit_settings, objective_of, train_recipe
+from mmlego.bench.trained import Labels, TrainedModel
+from mmlego.bench.training import Recipe, fit_settings
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError
@@ -30,37 +30,36 @@ ORACLE = "oracle_tcp"
 _BATCH = 256
 
 
-ARMS: dict[str, Arm] = {
-    arm.name: arm
-    for arm in (
-        Arm(BOTH, "both (MM dynamics)", DYNAMICS),
-        Arm(FEATURE, "features only", DYNAMICS, options={"variant": "feature"}),
-        Arm(MODALITY, "modalities only", DYNAMICS, options={"variant": "modality"}),
-        Arm(NONE, "none", DYNAMICS, options={"variant": "none"}),
-        Arm("static", "MM static", STATIC),
-        Arm("mi_detached", "both, detached target", DYNAMICS, options={"detach_tcp": True}),
-        Arm(
-            "mi_sigmoid",
-            "both, bounded confidence",
-            DYNAMICS,
-            options={"tcp_activation": "sigmoid"},
-        ),
-        Arm(ORACLE, "true confidence (uses the label)", DYNAMICS, options={"weighting": "oracle"}),
-        Arm("masked", "both, absent dropped", DYNAMICS, options={"mask_weight": True}),
-        Arm(
-            "events_only",
-            "both, confidence from events",
-            DYNAMICS,
-            options={"tcp_events_only": True},
-            task="survival",
-        ),
-        Arm("cox", "both, Cox loss", DYNAMICS, fit={"survival_loss": "cox"}, task="survival"),
-    )
-}
+ARMS = by_name(
+    Configuration(BOTH, "both (MM dynamics)", DYNAMICS),
+    Configuration(FEATURE, "features only", DYNAMICS, options={"variant": "feature"}),
+    Configuration(MODALITY, "modalities only", DYNAMICS, options={"variant": "modality"}),
+    Configuration(NONE, "none", DYNAMICS, options={"variant": "none"}),
+    Configuration("static", "MM static", STATIC),
+    Configuration("mi_detached", "both, detached target", DYNAMICS, options={"detach_tcp": True}),
+    Configuration(
+        "mi_sigmoid",
+        "both, bounded confidence",
+        DYNAMICS,
+        options={"tcp_activation": "sigmoid"},
+    ),
+    Configuration(
+        ORACLE, "true confidence (uses the label)", DYNAMICS, options={"weighting": "oracle"}
+    ),
+    Configuration("masked", "both, absent dropped", DYNAMICS, options={"mask_weight": True}),
+    Configuration(
+        "events_only",
+        "both, confidence from events",
+        DYNAMICS,
+        options={"tcp_events_only": True},
+        task="survival",
+    ),
+    Configuration("cox", "both, Cox loss", DYNAMICS, fit={"survival_loss": "cox"}, task="survival"),
+)
 WITH_CONFIDENCE = (BOTH, MODALITY, "mi_detached", "mi_sigmoid", ORACLE, "events_only", "cox")
 
 
-def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Arm]:
+def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Configuration]:
     """The arms that suit the data, in the order of ``ARMS``.
 
     Raises:
@@ -71,7 +70,7 @@ def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Arm]:
     return [
         arm
         for arm in ARMS.values()
-        if (arm.name in wanted if wanted else suits(arm, folds[0].task))
+        if (arm.name in wanted if wanted else arm.suits(folds[0].task))
         and (wanted or not (arm.name == "masked" and complete))
     ]
 
@@ -99,8 +98,8 @@ def train_all(
     log: Callable[[str], None] | None = None,
     *,
     names: Sequence[str] = (),
-    arms: Sequence[Arm] = (),
-) -> Iterator[Trained]:
+    arms: Sequence[Configuration] = (),
+) -> Iterator[TrainedModel]:
     """Train every arm on every fold.
 
     Args:
@@ -114,7 +113,7 @@ def train_all(
     for fold in folds:
         for arm in arms or arms_for(folds, settings.arms):
             trained = train_arm(fold, arm, names or modalities_of(fold), settings, store)
-            tell(log, trained.outcome)
+            log_outcome(log, trained.outcome)
             yield trained
 
 
@@ -132,28 +131,29 @@ def train_rivals(
         names = modalities_of(bench.fold)
         wanted = methods_for(bench.fold, names, settings.rivals)
         if wanted:
-            yield from bench.multimodal(names, INPUT_TITLES[SEPARATE], wanted)
+            yield from bench.multimodal(names, SEPARATE, wanted)
 
 
 def train_arm(
-    fold: Fold, arm: Arm, names: Sequence[str], settings: DynamicsBase, store: FitStore
-) -> Trained:
+    fold: Fold,
+    arm: Configuration,
+    names: Sequence[str],
+    settings: DynamicsBase,
+    store: FitStore,
+) -> TrainedModel:
     """Train one arm on one fold, or take the very same fit from the store."""
     names = tuple(names)
     if arm.options.get("weighting") == "oracle":
         return _train_oracle(fold, arm, names, settings, store)
     recipe = recipe_of(fold, arm, names, settings)
-    outcome, model = train_recipe(
-        fold,
-        recipe,
-        lambda: build(fold, arm, recipe),
-        store,
-        code=code_digest(METHODS[arm.method].build),
-    )
-    return Trained(arm, fold, names, outcome, model)
+    facts = {"configuration": arm.reference or arm.name} | dict(arm.facts)
+    labels = Labels(arm.method, names, {"arm": arm.name, "facts": facts})
+    return replace(train_network(fold, recipe, store, labels), configuration=arm)
 
 
-def recipe_of(fold: Fold, arm: Arm, names: tuple[str, ...], settings: DynamicsBase) -> Recipe:
+def recipe_of(
+    fold: Fold, arm: Configuration, names: tuple[str, ...], settings: DynamicsBase
+) -> Recipe:
     """What decides the fit of an arm."""
     options = {"hidden": hidden_of(fold, names, settings), "dropout": settings.dropout}
     options |= {"means": train_means(fold, names)}
@@ -161,22 +161,12 @@ def recipe_of(fold: Fold, arm: Arm, names: tuple[str, ...], settings: DynamicsBa
         options |= {"weights": static_weights(fold, names)}
     return Recipe(
         method=arm.method,
-        variant=arm.name,
         names=names,
         fit=fit_settings(settings, **arm.fit),
         options=options | dict(arm.options),
         seed=settings.seed,
         device=settings.device,
-    )
-
-
-def build(fold: Fold, arm: Arm, recipe: Recipe) -> nn.Module:
-    """An untrained model."""
-    return METHODS[arm.method].build(
-        {name: fold.widths[name] for name in recipe.names},
-        objective_of(fold, recipe.fit).n_outputs,
-        kinds={name: fold.kinds[name] for name in recipe.names},
-        **recipe.options,
+        seed_word=arm.name,
     )
 
 
@@ -218,8 +208,8 @@ def train_means(fold: Fold, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 def _train_oracle(
-    fold: Fold, arm: Arm, names: tuple[str, ...], settings: DynamicsBase, store: FitStore
-) -> Trained:
+    fold: Fold, arm: Configuration, names: tuple[str, ...], settings: DynamicsBase, store: FitStore
+) -> TrainedModel:
     """Train with the true confidence as weight, for as long as the model that predicts it.
 
     Predictions need the labels that they are compared with, so nothing can be stopped by them, and
@@ -228,20 +218,19 @@ def _train_oracle(
     usual = train_arm(fold, ARMS[BOTH], names, settings, store)
     recipe = recipe_of(fold, arm, names, settings)
     epochs = usual.outcome.facts["best_epoch"]
-    recipe = dataclasses.replace(
-        recipe, fit=dataclasses.replace(recipe.fit, epochs=epochs, patience=None, criterion="loss")
+    recipe = replace(
+        recipe, fit=replace(recipe.fit, epochs=epochs, patience=None, criterion="loss")
     )
-    outcome, model = train_recipe(
+    trained = train_network(
         fold,
         recipe,
-        lambda: build(fold, arm, recipe),
         store,
-        code=code_digest(train_arm),
+        Labels(arm.method, names, {"arm": arm.name, "facts": {"uses_label": True}}),
+        code=[METHODS[arm.method].build, explained],
         validated=False,
-        logits_of=lambda trained, part: explained(trained, part)["logits"],
-        facts={"uses_label": True},
+        logits_of=lambda model, part: explained(model, part)["logits"],
     )
-    return Trained(arm, fold, names, outcome, model)
+    return replace(trained, configuration=arm)
 
 
 @torch.no_grad()

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.training import LEGO_BLOCK
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
@@ -18,9 +20,10 @@ from mmlego.reporting import outcomes as views
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of
 from mmlego.reporting.sentences import spread, verdict
-from mmlego.runs.session import FoldModels, Session
+from mmlego.runs.session import Session
+from mmlego.studies.lego.run import ablation_table
 
-MERGED, TUNED_MERGE = "LegoMerge", "LegoMerge (merge, 2 epochs)"
+MERGED, TUNED_MERGE = "LegoMerge", "LegoMerge (2 epochs)"
 STACKED = "LegoFuse (stack, 2 epochs)"
 
 
@@ -28,7 +31,7 @@ def sizes(session: Session) -> str:
     """Sizes of the trained models and how long their training took."""
     rows = pd.DataFrame(
         {
-            "model": views.METHOD_NAMES[o.method] + (f" ({o.variant})" if o.variant else ""),
+            "model": views.METHOD_NAMES[o.method] + (f" ({o.arm})" if o.arm else ""),
             "parameters": o.facts["n_parameters"],
             "seconds": o.seconds,
             "best": o.facts["best_epoch"],
@@ -59,11 +62,11 @@ def chosen(session: Session) -> str:
     return text
 
 
-def paired(folds: Sequence[FoldModels]) -> str:
+def paired(benches: Sequence[Bench]) -> str:
     """How many training samples have every modality."""
-    names = separate_names(folds[0].fold)
-    counts = [len(models.fold.train.having(names, how="all")) for models in folds]
-    totals = [len(models.fold.train) for models in folds]
+    names = separate_names(benches[0].fold)
+    counts = [len(bench.fold.train.having(names, how="all")) for bench in benches]
+    totals = [len(bench.fold.train) for bench in benches]
     return (
         f"On average {np.mean(counts):.0f} of {np.mean(totals):.0f} training samples have every "
         "modality and can be used for tuning.\n"
@@ -98,7 +101,7 @@ def _blocks_against_encoders(
     """For every modality, the wrapped block against its encoder."""
     by_modality: dict[str, dict[str, str]] = {}
     for o in session.outcomes:
-        kind = "encoder" if o.method != "lego_block" else o.variant
+        kind = "encoder" if o.method != LEGO_BLOCK else o.arm
         by_modality.setdefault(o.joined, {})[kind] = views.label(o, tables)
     return [
         pairing.compare(table, labels["wrapped"], labels["encoder"])
@@ -127,7 +130,7 @@ def published_lines(session: Session, metric: str) -> list[str]:
     groups: dict[str, dict[str, list[float]]] = {}
     for o in session.outcomes:
         key = (o.method, role_of(o.modalities, tables))
-        if key in why.index and has_published(o.variant):
+        if key in why.index and has_published(o.labels):
             known = why.loc[key]
             word = "Comparable" if known["comparable"] else "Not comparable"
             name = f"{views.label(o, tables)} (published {known['published']:.3f})"
@@ -188,7 +191,7 @@ def fuse(session: Session, rivals: Sequence[Outcome], ordered: Sequence[Outcome]
         (STACKED, MERGED, "A tuned stack", "the untuned merge"),
         (TUNED_MERGE, MERGED, "Tuning the merge for two epochs", "leaving it as it is"),
     )
-    orders = views.value_table(ordered, metric, lambda o: o.variant.partition(": ")[2])
+    orders = ablation_table(ordered, metric)
     lines.append(_orders_line(pairing.means(orders)))
     return "\n".join(f"* {line}" for line in lines)
 
@@ -219,7 +222,7 @@ def _verdicts(table: pd.DataFrame, *asked: tuple[str, str, str, str]) -> list[st
 
 def _ablation_line(outcomes: Sequence[Outcome], metric: str, kind: str, default: str) -> str:
     """The best setting of an ablation against the default, corrected for having picked it."""
-    table = views.value_table(outcomes, metric, lambda o: o.variant.partition(": ")[2])
+    table = ablation_table(outcomes, metric)
     ranked = pairing.means(table)
     best, count = str(ranked.index[0]), len(ranked)
     if best == default:

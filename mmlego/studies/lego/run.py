@@ -1,393 +1,320 @@
-"""The comparisons that the notebooks `merge` and `fuse` make, over all folds at once."""
+"""What the notebooks `unimodal`, `merge` and `fuse` train and compare, over all folds at once."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
-from mmlego.bench.fusing import MODES, orders, tuned_outcomes
-from mmlego.bench.merging import (
-    HEADS,
-    OPERATORS,
-    alpha_weights,
-    best_by_validation,
-    ensemble_outcome,
-    first_present_outcome,
-    merge_outcome,
-    pick,
-    subsets,
-)
+from mmlego.bench import merging
+from mmlego.bench.fold_bench import Bench
+from mmlego.bench.fusing import MERGE, MODES, STACK, TUNED_FOR, orders
+from mmlego.bench.inputs import JOINED, separate_names
+from mmlego.bench.merging import LEGO_MERGE, alpha_weights, best_by_validation, subsets
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import BLOCK_VARIANTS, risk_median
 from mmlego.data.folds.tabular import TABULAR
-from mmlego.lego.merge import LegoMerge
 from mmlego.reporting.outcomes import value_table
-from mmlego.runs.session import FoldModels, Session
 
 DEFAULT_OPERATOR = "harmonic, arithmetic phase"
 DEFAULT_HEAD = "slerp"
+OPERATORS: dict[str, dict[str, str]] = {
+    DEFAULT_OPERATOR: {},
+    "harmonic, circular phase": {"phase": "circular"},
+    "sum": {"latents": "sum"},
+    "mean": {"latents": "mean"},
+    "product": {"latents": "product"},
+    "geometric": {"latents": "geometric"},
+    "complex harmonic": {"latents": "complex_harmonic"},
+    "largest magnitude": {"latents": "max_magnitude"},
+}
+HEADS: dict[str, dict[str, str]] = {
+    DEFAULT_HEAD: {},
+    "linear": {"heads": "linear"},
+    "optimal transport": {"heads": "ot"},
+}
 ALPHAS = tuple(round(step / 10, 1) for step in range(11))
-JOINED = "tables joined"
-TUNED_FOR = 2
+LOGITS = "logits"
 
 
-def separate(models: FoldModels) -> list[str]:
-    """Modalities that are not concatenations of others, sorted."""
-    return sorted(set(models.fold.names) - {TABULAR})
+def train_unimodal(benches: Iterable[Bench]) -> list[Outcome]:
+    """Train, for every modality of every fold, its encoder and the three variants of its block."""
+    return [
+        model.outcome
+        for bench in benches
+        for model in [
+            *(bench.encoder(name) for name in bench.fold.names),
+            *(bench.block(name, kind) for kind in BLOCK_VARIANTS for name in bench.fold.names),
+        ]
+    ]
 
 
-def joined_pair(models: FoldModels) -> tuple[str, ...]:
+def joined_pair(bench: Bench) -> tuple[str, ...]:
     """All tables as one block and the one other modality, as in the paper, or nothing."""
-    others = [name for name in separate(models) if models.fold.kinds[name] != "tabular"]
-    return (TABULAR, *others) if TABULAR in models.fold.names and others else ()
+    fold = bench.fold
+    others = [name for name in separate_names(fold) if fold.kinds[name] != "tabular"]
+    return (TABULAR, *others) if TABULAR in fold.names and others else ()
 
 
-def merge_subsets(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
+def level(factor: str, value: object) -> dict[str, Any]:
+    """Labels of an outcome that differs from the default in one thing."""
+    return {"arm": f"{factor}: {value}", "facts": {"factor": factor, "level": value}}
+
+
+def levels(outcomes: Iterable[Outcome], factor: str) -> list[Outcome]:
+    """The outcomes that differ in one thing."""
+    return [o for o in outcomes if o.facts.get("factor") == factor]
+
+
+def merge_subsets(benches: Sequence[Bench], variant: str) -> list[Outcome]:
     """Merge every pair and all modalities, in every fold, with the defaults of the paper."""
     found = []
-    for models in folds:
-        names = separate(models)
+    for bench in benches:
+        names = separate_names(bench.fold)
+        blocks = bench.blocks(names, variant)
         for chosen in subsets(names):
             everything = len(chosen) == len(names)
-            merged = merge_outcome(
-                models.fold,
-                models.block_modules(blocks),
-                chosen,
-                variant="default",
-                device=device,
-                headline=everything,
-            )
-            found.append(
-                _with_threshold(merged, models, chosen, blocks, device) if everything else merged
-            )
+            merged = bench.merge(chosen, blocks=blocks, headline=everything)
+            found.append(_with_threshold(bench, merged) if everything else merged.outcome)
     return found
 
 
-def _with_threshold(
-    outcome: Outcome, models: FoldModels, names: Sequence[str], blocks: str, device: str
-) -> Outcome:
+def _with_threshold(bench: Bench, merged: TrainedModel) -> Outcome:
     """Add the median training risk, which divides patients into high and low risk."""
-    model = LegoMerge(pick(models.block_modules(blocks), names))
-    facts = threshold_facts(model, models, names, device)
-    return dataclasses.replace(outcome, facts=outcome.facts | facts)
-
-
-def threshold_facts(
-    model: object, models: FoldModels, names: Sequence[str], device: str
-) -> dict[str, float]:
-    """Median risk on the training part; nothing for classification."""
-    train = models.fold.train.select(sorted(names)).having(sorted(names), how="any")
-    return risk_median(model, train, models.fold, device)
+    if bench.fold.task != "survival" or "train_risk_median" in merged.outcome.facts:
+        return merged.outcome
+    names = sorted(merged.names)
+    train = bench.fold.train.select(names).having(names, how="any")
+    facts = risk_median(merged.model, train, bench.fold, bench.settings.device)
+    return merged.outcome.relabelled(facts=facts)
 
 
 def pair_table(
-    folds: Sequence[FoldModels], outcomes: Sequence[Outcome], blocks: str, metric: str
+    benches: Sequence[Bench], outcomes: Sequence[Outcome], variant: str, metric: str
 ) -> pd.DataFrame:
     """Single blocks and pairs: modalities, repeat, value."""
-    names = set(separate(folds[0]))
     single = [
-        o for models in folds for name, o in models.block_outcomes(blocks).items() if name in names
+        bench.block(name, variant).outcome
+        for bench in benches
+        for name in separate_names(bench.fold)
     ]
-    pairs = [o for o in outcomes if o.variant == "default" and len(o.modalities) == 2]
+    pairs = [
+        o
+        for o in outcomes
+        if o.method == LEGO_MERGE and not (o.arm or o.inputs) and len(o.modalities) == 2
+    ]
     return value_table([*single, *pairs], metric, lambda o: o.joined, column="modalities")
 
 
-def merge_rivals(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
+def merge_rivals(benches: Sequence[Bench], variant: str) -> list[Outcome]:
     """What a merge of all modalities has to beat, and the published pair of modalities."""
     found = []
-    for models in folds:
-        names = separate(models)
-        for average in averages(models):
-            found.append(
-                ensemble_outcome(
-                    models.fold,
-                    models.encoder_modules(),
-                    names,
-                    average=average,
-                    device=device,
-                    headline=True,
-                )
-            )
-        pair = joined_pair(models)
+    for bench in benches:
+        names = separate_names(bench.fold)
+        for average in averages(bench):
+            arm = "" if average == LOGITS else average
+            found.append(bench.ensemble(names, average, arm=arm).outcome)
+        pair = joined_pair(bench)
         if pair:
-            found.append(
-                merge_outcome(
-                    models.fold, models.block_modules(blocks), pair, variant=JOINED, device=device
-                )
-            )
-            found.append(
-                ensemble_outcome(
-                    models.fold, models.encoder_modules(), pair, variant=JOINED, device=device
-                )
-            )
+            labels = {"inputs": JOINED, "headline": False}
+            merged = bench.merge(pair, blocks=bench.blocks(pair, variant), **labels)
+            found += [merged.outcome, bench.ensemble(pair, **labels).outcome]
     return found
 
 
-def averages(models: FoldModels) -> tuple[str, str]:
+def averages(bench: Bench) -> tuple[str, str]:
     """The two ways of averaging an ensemble: logits, and hazards or probabilities."""
-    return ("logits", "hazards" if models.fold.task == "survival" else "probabilities")
-
-
-def best_block(models: FoldModels, blocks: str, device: str) -> Outcome:
-    """The block with the lowest validation loss, tested on the same patients as a merge of all.
-
-    A patient who lacks its modality gets the prediction of the next best block, so that nobody is
-    left out.
-    """
-    names = separate(models)
-    chosen = {name: o for name, o in models.block_outcomes(blocks).items() if name in names}
-    return first_present_outcome(
-        models.fold,
-        models.block_modules(blocks),
-        chosen,
-        variant="best by validation",
-        device=device,
-    )
+    return (LOGITS, "hazards" if bench.fold.task == "survival" else "probabilities")
 
 
 def headline_rows(
-    folds: Sequence[FoldModels], outcomes: Sequence[Outcome], blocks: str, device: str = "auto"
+    benches: Sequence[Bench], outcomes: Sequence[Outcome], variant: str
 ) -> list[Outcome]:
-    """The rows of the main comparison: best block, ensembles, and the merge of all modalities."""
-    full = {
-        models.fold.repeat: len(models.fold.test.having(separate(models), how="any"))
-        for models in folds
-    }
-    best = [best_block(models, blocks, device) for models in folds]
-    everything = set().union(
-        *(models.fold.members(name) for models in folds[:1] for name in separate(models))
-    )
+    """The rows of the main comparison: best block, ensembles, and the merge of all modalities.
+
+    The best block is tested on the same patients as a merge of all: one who lacks its modality
+    gets the prediction of the next best block, so that nobody is left out.
+    """
+    best = [bench.best_block(separate_names(bench.fold), variant).outcome for bench in benches]
     rest = [
         o
         for o in outcomes
-        if set(o.modalities) == everything
-        and o.n_test == full[o.repeat]
-        and o.method in ("lego_merge", "ensemble")
+        if o.method in (LEGO_MERGE, "ensemble")
+        and not o.facts.get("factor")
+        and o.modalities == best[0].modalities
+        and not o.inputs
     ]
     return [*best, *rest]
 
 
-def operator_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
+def operator_ablation(benches: Sequence[Bench], variant: str) -> list[Outcome]:
     """Ablation of the merge operator and the phase (A2)."""
     return [
-        merge_outcome(
-            models.fold,
-            models.block_modules(blocks),
-            separate(models),
-            variant=f"operator: {name}",
-            device=device,
-            **options,
-        )
-        for models in folds
+        _merged(bench, variant, "operator", name, options=options)
+        for bench in benches
         for name, options in OPERATORS.items()
     ]
 
 
-def head_ablation(folds: Sequence[FoldModels], blocks: str, device: str) -> list[Outcome]:
+def _merged(bench: Bench, variant: str, factor: str, name: object, **how: Any) -> Outcome:
+    names = separate_names(bench.fold)
+    blocks = bench.blocks(names, variant)
+    return bench.merge(names, blocks=blocks, headline=False, **how, **level(factor, name)).outcome
+
+
+def head_ablation(benches: Sequence[Bench], variant: str) -> list[Outcome]:
     """Ablation of the heads (A3): merged in three ways, the best block's, or not merged."""
     found = []
-    for models in folds:
-        names, modules = separate(models), models.block_modules(blocks)
+    for bench in benches:
+        names = separate_names(bench.fold)
         for name, options in HEADS.items():
-            variant = f"head: {name}"
-            found.append(
-                merge_outcome(
-                    models.fold, modules, names, variant=variant, device=device, **options
-                )
-            )
-        chosen = {name: o for name, o in models.block_outcomes(blocks).items() if name in names}
-        best = best_by_validation(chosen)
-        one = {name: float(name == best) for name in names}
+            found.append(_merged(bench, variant, "head", name, options=options))
+        blocks = bench.blocks(names, variant)
+        best = best_by_validation(blocks)
+        one = {
+            "head_weights": {name: float(name == best) for name in names},
+            "heads": "linear",
+            "head_mode": "static",
+        }
+        found.append(_merged(bench, variant, "head", "best block's", options=one))
         found.append(
-            merge_outcome(
-                models.fold,
-                modules,
+            merging.ensemble(
+                bench.fold,
+                blocks,
                 names,
-                variant="head: best block's",
-                device=device,
-                head_weights=one,
-                heads="linear",
-                head_mode="static",
-            )
-        )
-        found.append(
-            ensemble_outcome(
-                models.fold, modules, names, variant="head: average of logits", device=device
-            )
+                bench.store,
+                device=bench.settings.device,
+                headline=False,
+                **level("head", "average of logits"),
+            ).outcome
         )
     return found
 
 
-def alpha_pair(folds: Sequence[FoldModels], blocks: str) -> tuple[str, str]:
+def alpha_pair(benches: Sequence[Bench], variant: str) -> tuple[str, str]:
     """The pair whose weights are varied: the published one, else the two best by validation."""
-    pair = joined_pair(folds[0])
+    pair = joined_pair(benches[0])
     if len(pair) == 2:
         return pair
-    names = separate(folds[0])
+    names = separate_names(benches[0].fold)
     losses = {
-        name: sum(models.block_outcomes(blocks)[name].facts["best_val_loss"] for models in folds)
+        name: sum(bench.block(name, variant).outcome.facts["best_val_loss"] for bench in benches)
         for name in names
     }
     first, second = sorted(names, key=losses.__getitem__)[:2]
     return first, second
 
 
-def alpha_ablation(
-    folds: Sequence[FoldModels], pair: tuple[str, str], blocks: str, device: str
-) -> list[Outcome]:
+def alpha_ablation(benches: Sequence[Bench], pair: tuple[str, str], variant: str) -> list[Outcome]:
     """Ablation of the weights (A4)."""
     return [
-        merge_outcome(
-            models.fold,
-            models.block_modules(blocks),
+        bench.merge(
             pair,
-            variant=f"alpha: {alpha}",
+            blocks=bench.blocks(pair, variant),
             weights=alpha_weights(*pair, alpha),
-            device=device,
-        )
-        for models in folds
+            headline=False,
+            **level("alpha", alpha),
+        ).outcome
+        for bench in benches
         for alpha in ALPHAS
     ]
 
 
-def block_ablation(folds: Sequence[FoldModels], device: str) -> list[Outcome]:
+def block_ablation(benches: Sequence[Bench]) -> list[Outcome]:
     """Merges of all modalities for each kind of block."""
-    return [
-        merge_outcome(
-            models.fold,
-            models.block_modules(kind),
-            separate(models),
-            variant=blocks_label(kind),
-            device=device,
-        )
-        for models in folds
-        for kind in BLOCK_VARIANTS
-    ]
-
-
-def blocks_label(kind: str) -> str:
-    """Variant name of a merge of one kind of blocks."""
-    return f"blocks: {kind}"
+    return [_merged(bench, kind, "blocks", kind) for bench in benches for kind in BLOCK_VARIANTS]
 
 
 def ablation_table(outcomes: Iterable[Outcome], metric: str) -> pd.DataFrame:
     """Levels of an ablation by name: label, repeat, value."""
-    return value_table(outcomes, metric, _after_colon)
-
-
-def _after_colon(outcome: Outcome) -> str:
-    kind, _, name = outcome.variant.partition(": ")
-    return outcome.variant if kind == "blocks" else name
+    return value_table(outcomes, metric, lambda o: o.facts["level"])
 
 
 def alpha_table(outcomes: Iterable[Outcome], metric: str) -> pd.DataFrame:
     """Sweep over the weight: x, repeat, value."""
-    return value_table(outcomes, metric, lambda o: float(o.variant.partition(": ")[2]), column="x")
+    return value_table(outcomes, metric, lambda o: float(o.facts["level"]), column="x")
 
 
 def tuning(
-    folds: Sequence[FoldModels],
-    session: Session,
-    blocks: str,
+    benches: Sequence[Bench],
+    variant: str,
     tune_epochs: Sequence[int],
     log: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
     """Stack, weave, and the tuned merge of all modalities, at each number of tuning epochs."""
     found = []
-    for models in folds:
-        for mode in (*MODES, "merge"):
-            outcomes = _tuned(models, session, blocks, mode, separate(models), tune_epochs)
-            shown = f"stack, {TUNED_FOR} epochs"
-            found += [dataclasses.replace(o, headline=o.variant == shown) for o in outcomes]
+    for bench in benches:
+        for mode in (*MODES, MERGE):
+            names = separate_names(bench.fold)
+            tuned = bench.tune(names, mode, tune_epochs, variant=variant)
+            outcomes = [model.outcome for model in tuned.values()]
+            found += [o.relabelled(headline=_is_headline(o)) for o in outcomes]
             if log:
                 log(
-                    f"repeat {models.fold.repeat}  {mode:<6} "
+                    f"repeat {bench.fold.repeat}  {mode:<6} "
                     f"{'  '.join(_short(o) for o in outcomes)}  "
                     f"{outcomes[-1].seconds:.1f} s"
                 )
     return found
 
 
+def _is_headline(outcome: Outcome) -> bool:
+    return outcome.arm == STACK and outcome.tune_epochs == TUNED_FOR
+
+
 def _short(outcome: Outcome) -> str:
-    return f"{outcome.variant.split(', ')[1]}: {next(iter(outcome.metrics.values())):.3f}"
-
-
-def _tuned(
-    models: FoldModels,
-    session: Session,
-    blocks: str,
-    mode: str,
-    names: Sequence[str],
-    tune_epochs: Sequence[int],
-) -> list[Outcome]:
-    return tuned_outcomes(
-        models.fold,
-        models.block_modules(blocks),
-        names,
-        session.settings,
-        session.store,
-        mode=mode,
-        tune_epochs=tune_epochs,
-        parents={name: o.key for name, o in models.block_outcomes(blocks).items()},
-    )
+    return f"{outcome.tune_epochs} epochs: {next(iter(outcome.metrics.values())):.3f}"
 
 
 def tuning_table(outcomes: Iterable[Outcome], metric: str) -> pd.DataFrame:
     """Sweep over tuning epochs: x, repeat, value, label (stack, weave, merge)."""
     outcomes = list(outcomes)
-    frame = value_table(
-        outcomes, metric, lambda o: int(o.variant.split(", ")[1].split()[0]), column="x"
-    )
-    kept = value_table(outcomes, metric, lambda o: o.variant.split(", ")[0])
+    frame = value_table(outcomes, metric, lambda o: o.tune_epochs, column="x")
+    kept = value_table(outcomes, metric, lambda o: o.arm or MERGE)
     return frame.assign(label=kept["label"])
 
 
-def fuse_rivals(
-    folds: Sequence[FoldModels], tuned: Sequence[Outcome], blocks: str, device: str
-) -> list[Outcome]:
+def fuse_rivals(benches: Sequence[Bench], tuned: Sequence[Outcome], variant: str) -> list[Outcome]:
     """The rows of the main comparison of fusion.
 
     Best block, merge, tuned merge, stack and weave.
     """
-    found = [best_block(models, blocks, device) for models in folds]
-    found += [
-        merge_outcome(
-            models.fold,
-            models.block_modules(blocks),
-            separate(models),
-            variant="default",
-            device=device,
-        )
-        for models in folds
-    ]
-    wanted = {f"{mode}, {TUNED_FOR} epochs" for mode in (*MODES, "merge")} | {"stack, 0 epochs"}
-    return [*found, *(o for o in tuned if o.variant in wanted)]
+    found = [bench.best_block(separate_names(bench.fold), variant).outcome for bench in benches]
+    for bench in benches:
+        names = separate_names(bench.fold)
+        merged = bench.merge(names, blocks=bench.blocks(names, variant), headline=False)
+        found.append(merged.outcome)
+    shown = [o for o in tuned if o.tune_epochs == TUNED_FOR]
+    return [*found, *shown, *(o for o in tuned if o.arm == STACK and o.tune_epochs == 0)]
 
 
-def joined_fusion(folds: Sequence[FoldModels], session: Session, blocks: str) -> list[Outcome]:
+def joined_fusion(benches: Sequence[Bench], variant: str) -> list[Outcome]:
     """Stack of the published pair, tuned for two epochs: all tables as one, and the other."""
-    found = []
-    for models in folds:
-        pair = joined_pair(models)
-        for outcome in _tuned(models, session, blocks, "stack", pair, [TUNED_FOR]) if pair else []:
-            found.append(dataclasses.replace(outcome, variant=JOINED))
-    return found
+    return [
+        bench.fuse(
+            pair,
+            variant=variant,
+            tune_epochs=TUNED_FOR,
+            inputs=JOINED,
+            headline=False,
+        ).outcome
+        for bench in benches
+        if (pair := joined_pair(bench))
+    ]
 
 
-def order_ablation(
-    folds: Sequence[FoldModels], session: Session, blocks: str, max_orders: int
-) -> list[Outcome]:
+def order_ablation(benches: Sequence[Bench], variant: str, max_orders: int) -> list[Outcome]:
     """Ablation of the order of a stack, tuned for two epochs (A7)."""
-    found = []
-    for models in folds:
-        for order in orders(separate(models), max_orders):
-            for outcome in _tuned(models, session, blocks, "stack", order, [TUNED_FOR]):
-                found.append(dataclasses.replace(outcome, variant="order: " + " > ".join(order)))
-    return found
-
-
-def order_table(outcomes: Iterable[Outcome], metric: str) -> pd.DataFrame:
-    """Orders by name: label, repeat, value."""
-    return value_table(outcomes, metric, _after_colon)
+    return [
+        bench.fuse(
+            order,
+            variant=variant,
+            tune_epochs=TUNED_FOR,
+            headline=False,
+            **level("order", " > ".join(order)),
+        ).outcome
+        for bench in benches
+        for order in orders(separate_names(bench.fold), max_orders)
+    ]

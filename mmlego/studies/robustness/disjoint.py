@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
-from torch import Tensor, nn
-
-from mmlego.bench.common_start import block_start, load_shared
-from mmlego.bench.fold_bench import BLOCKS, Bench, Trained, benches
-from mmlego.bench.inputs import INPUT_TITLES, role_of_kind
+from mmlego.bench.common_starts import LATENT_AND_HEAD, latent_and_head
+from mmlego.bench.fold_bench import Bench, benches
+from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained_models import Subject, main_set, methods_on, score_on, with_fold
-from mmlego.bench.training import Recipe, build_block, derived_seed, fit_settings, train_recipe
+from mmlego.bench.trained import TrainedModel
+from mmlego.bench.training import derived_seed
 from mmlego.bench.withholding import divide_patients
 from mmlego.data.folds.fold import Fold
-from mmlego.lego.merge import LegoMerge
-from mmlego.models.baselines.ensemble import Ensemble
-from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import BlockSettings, DisjointSettings
+from mmlego.studies.robustness.models import methods_on, score_on
 
-COMMON = "common latent and head"
 END_TO_END = ("late_concat", "healnet")
-_SHAPE = {"profile", "latent_channels", "latent_dim", "depth"}
 
 
 def run_all(
@@ -55,7 +47,7 @@ def pair(fold: Fold) -> tuple[str, str]:
     Raises:
         ModalityError: If the fold has a single modality.
     """
-    first, second = main_set(fold)[1][:2]
+    first, second = headline_inputs(fold)[1][:2]
     return first, second
 
 
@@ -63,12 +55,12 @@ def at_overlap(bench: Bench, overlap: float) -> list[Outcome]:
     """Train everything on one division of the patients of a fold."""
     names = pair(bench.fold)
     fold = divided(bench.fold, overlap, bench.settings)
-    less = with_fold(bench, fold, overlap_name(overlap))
+    less = bench.on(fold, overlap_name(overlap))
     facts = {"overlap": overlap} | counts(fold, names)
     test = bench.fold.test.having(names, how="all")
     return [
-        score_on(less, subject, test, overlap_name(overlap), facts=facts)
-        for subject in _subjects(less, names)
+        score_on(less, model, test, overlap_name(overlap), facts=facts)
+        for model in _models(less, names)
     ]
 
 
@@ -94,59 +86,12 @@ def counts(fold: Fold, names: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _subjects(bench: Bench, names: tuple[str, str]) -> Iterator[Subject]:
-    kind = main_set(bench.fold)[0]
-    yield Subject("lego_merge", LegoMerge(bench.blocks(names)), names)
-    common: dict[str, nn.Module] = {
-        name: block_from_common_start(bench, name)[1].model for name in names
-    }
-    yield Subject("lego_merge", LegoMerge(common), names, COMMON)
-    yield Subject("ensemble", Ensemble({name: bench.encoder(name)[1] for name in names}), names)
+def _models(bench: Bench, names: tuple[str, str]) -> Iterator[TrainedModel]:
+    kind = headline_inputs(bench.fold)[0]
+    yield bench.merge(names)
+    start = latent_and_head(bench.fold, bench.settings)
+    common = {name: bench.block(name, start=start) for name in names}
+    yield bench.merge(names, blocks=common, arm=LATENT_AND_HEAD)
+    yield bench.ensemble(names)
     for method in methods_on(bench.fold, names, END_TO_END):
-        yield Subject(method, bench.whole(method, names, INPUT_TITLES[kind])[1], names)
-
-
-def common_start(fold: Fold, settings: BlockSettings) -> dict[str, Tensor]:
-    """Latent and head of a block that was never trained, the same for all modalities of a fold."""
-    return {
-        name: value
-        for name, value in block_start(fold, settings).items()
-        if name == "latent" or name.startswith("head.")
-    }
-
-
-def block_from_common_start(bench: Bench, name: str) -> Trained:
-    """Train a block as ``Bench.block`` does, but from the latent and head that all have in common.
-
-    Everything else, and the order of batches, is that of the independent block.
-    """
-    fold, settings = bench.fold, bench.settings
-    outcome, encoder = bench.encoder(name)
-    values = bench.chosen.of("lego_block", role_of_kind(fold.kinds[name]))
-    options = settings.model_dump(include=_SHAPE) | dict(values.options)
-
-    def start() -> Unimodal:
-        block = build_block(
-            fold, name, settings, encoder=encoder.model.encoder, variant=BLOCKS, **options
-        )
-        return Unimodal(name, load_shared(block, common_start(fold, settings)))
-
-    recipe = Recipe(
-        method="lego_block",
-        variant=BLOCKS,
-        names=(name,),
-        fit=fit_settings(settings, **values.fit),
-        options=options | {"start": COMMON},
-        seed=settings.seed,
-        device=settings.device,
-    )
-    found = train_recipe(
-        fold,
-        recipe,
-        start,
-        bench.store,
-        parent=outcome.key,
-        code=code_digest(block_from_common_start),
-    )
-    bench.log(replace(found[0], variant=f"{BLOCKS}, {COMMON}"))
-    return found
+        yield bench.combined(method, names, kind)

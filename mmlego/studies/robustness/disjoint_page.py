@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.common_starts import LATENT_AND_HEAD as COMMON
 from mmlego.bench.outcome import Outcome
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
@@ -15,7 +16,7 @@ from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
-from mmlego.studies.robustness.disjoint import COMMON, counts, divided, overlap_name, pair
+from mmlego.studies.robustness.disjoint import counts, divided, overlap_name, pair
 
 MERGE = views.METHOD_NAMES["lego_merge"]
 COMMON_MERGE = f"{MERGE} ({COMMON})"
@@ -25,7 +26,7 @@ ENSEMBLE = views.METHOD_NAMES["ensemble"]
 def label(outcome: Outcome) -> str:
     """Name of a method, and of the start where it is common."""
     name = views.METHOD_NAMES[outcome.method]
-    return f"{name} ({COMMON})" if outcome.variant.endswith(COMMON) else name
+    return f"{name} ({COMMON})" if outcome.arm == COMMON else name
 
 
 def division(session: Session) -> str:

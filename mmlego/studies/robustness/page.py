@@ -9,14 +9,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.trained_models import STATIC, main_set
 from mmlego.figures.tables.plain import format_result
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
+from mmlego.studies.robustness.models import STATIC
 from mmlego.studies.robustness.run import (
     AFTER,
     AGAIN,
@@ -44,7 +45,7 @@ ENSEMBLE = views.METHOD_NAMES["ensemble"]
 def intro(session: Session) -> str:
     """Which modalities are withheld, which one is scarce, and which parts of the page ran."""
     fold = session.folds[0]
-    names = main_set(fold)[1]
+    names = headline_inputs(fold)[1]
     listed = ", ".join(f"`{name}`" for name in names)
     complete = np.mean([len(f.test.having(names, how="all")) for f in session.folds])
     total = np.mean([len(f.test.having(names)) for f in session.folds])
@@ -57,7 +58,7 @@ def intro(session: Session) -> str:
 def label(outcome: Outcome) -> str:
     """Name of a method, and of the head where it is not the default."""
     name = views.METHOD_NAMES[outcome.method]
-    return f"{name} ({STATIC})" if outcome.variant.endswith(STATIC) else name
+    return f"{name} ({STATIC})" if outcome.arm == STATIC else name
 
 
 def skipped(session: Session, part: str) -> str:

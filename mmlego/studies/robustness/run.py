@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmlego.bench.fold_bench import Bench, benches
-from mmlego.bench.inputs import INPUT_TITLES
-from mmlego.bench.merging import pick
+from mmlego.bench.inputs import headline_inputs
+from mmlego.bench.merging import LEGO_MERGE, bare
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained_models import (
-    STATIC,
-    Subject,
-    main_set,
-    methods_on,
-    score_on,
-    seed_of,
-    subjects,
-    with_fold,
-)
+from mmlego.bench.trained import Labels, TrainedModel, assembled
 from mmlego.bench.withholding import (
     doubled,
     one_instance,
@@ -38,6 +29,14 @@ from mmlego.errors import RunError
 from mmlego.learning.predict import predict_logits
 from mmlego.lego.merge import LegoMerge
 from mmlego.runs.settings import RobustnessSettings
+from mmlego.studies.robustness.models import (
+    STATIC,
+    compared,
+    mean_over_draws,
+    methods_on,
+    score_on,
+    tested_on,
+)
 
 MISSING, IMBALANCE, CARDINALITY, EXTENSION = "missing", "imbalance", "cardinality", "extension"
 PARTS = (MISSING, IMBALANCE, CARDINALITY, EXTENSION)
@@ -79,10 +78,10 @@ def run_all(
     """
     wanted, found = settings.parts or PARTS, Findings()
     for bench in benches(folds, settings, store, log):
-        names = main_set(bench.fold)[1]
+        names = headline_inputs(bench.fold)[1]
         cut = CARDINALITY in wanted and bags(bench.fold)
         trained = (
-            list(subjects(bench, methods_on(bench.fold, names))) if cut or MISSING in wanted else []
+            list(compared(bench, methods_on(bench.fold, names))) if cut or MISSING in wanted else []
         )
         if MISSING in wanted:
             found.missing += missing(bench, trained, settings.rates, settings.draws)
@@ -97,24 +96,24 @@ def run_all(
 
 def scarce_modality(fold: Fold) -> str:
     """The modality that few training samples have: the last of the set."""
-    return main_set(fold)[1][-1]
+    return headline_inputs(fold)[1][-1]
 
 
 def bags(fold: Fold) -> list[str]:
     """Modalities of the set that are bags of instances."""
-    return [name for name in main_set(fold)[1] if fold.kinds[name] == "bag"]
+    return [name for name in headline_inputs(fold)[1] if fold.kinds[name] == "bag"]
 
 
-def bag_blocks(bench: Bench) -> list[Subject]:
+def bag_blocks(bench: Bench) -> list[TrainedModel]:
     """The block of every bag alone."""
-    return [Subject("lego_block", bench.block(name)[1], (name,)) for name in bags(bench.fold)]
+    return [bench.block(name) for name in bags(bench.fold)]
 
 
 # --- modalities that are missing when a model is used
 
 
 def missing(
-    bench: Bench, trained: Sequence[Subject], rates: Sequence[float], draws: int
+    bench: Bench, trained: Sequence[TrainedModel], rates: Sequence[float], draws: int
 ) -> list[Outcome]:
     """Test models on samples from which modalities were withheld; nothing is trained again.
 
@@ -126,22 +125,23 @@ def missing(
         rates: Probabilities that a modality of a sample is withheld.
         draws: Number of draws; a rate of 0 needs one only.
     """
-    names, test = main_set(bench.fold)[1], bench.fold.test
+    names, test = headline_inputs(bench.fold)[1], bench.fold.test
     drawn = {rate: _withheld(bench, names, rate, draws if rate else 1) for rate in rates}
     shares = {
         rate: float(np.mean([share_withheld(test, less, names) for less in parts]))
         for rate, parts in drawn.items()
     }
     found = []
-    for subject in trained:
+    for model in trained:
         for rate, parts in drawn.items():
-            outcomes = [score_on(bench, subject, less, rate_name(rate)) for less in parts]
-            found.append(averaged(outcomes, {"rate": rate, "withheld": shares[rate]}))
+            draws_of = [tested_on(bench, model, less, rate_name(rate)) for less in parts]
+            facts = {"rate": rate, "withheld": shares[rate]}
+            found.append(mean_over_draws(draws_of, bench.store, facts))
         for name in names:
             if bool(test.present[name].any()):
                 facts = {"only": name}
                 less = only(test, names, name)
-                found.append(score_on(bench, subject, less, only_name(name), facts=facts))
+                found.append(score_on(bench, model, less, only_name(name), facts=facts))
     return found
 
 
@@ -163,20 +163,10 @@ def _withheld(bench: Bench, names: Sequence[str], rate: float, draws: int) -> li
             test,
             names,
             rate,
-            np.random.default_rng(seed_of(bench, MISSING, draw)).random((len(test), len(names))),
+            np.random.default_rng(bench.seed_of(MISSING, draw)).random((len(test), len(names))),
         )
         for draw in range(draws)
     ]
-
-
-def averaged(outcomes: Sequence[Outcome], facts: Mapping[str, object]) -> Outcome:
-    """One outcome for several draws: mean metrics, and the predictions of the first draw."""
-    metrics = {name: [o.metrics[name] for o in outcomes] for name in outcomes[0].metrics}
-    return replace(
-        outcomes[0],
-        metrics={name: float(np.mean(values)) for name, values in metrics.items()},
-        facts=outcomes[0].facts | {"draws": len(outcomes)} | dict(facts),
-    )
 
 
 # --- a modality that few training samples have
@@ -184,23 +174,23 @@ def averaged(outcomes: Sequence[Outcome], facts: Mapping[str, object]) -> Outcom
 
 def imbalance(bench: Bench) -> list[Outcome]:
     """Train methods while a modality is scarce in training; test samples have everything."""
-    names, scarce = main_set(bench.fold)[1], scarce_modality(bench.fold)
+    names, scarce = headline_inputs(bench.fold)[1], scarce_modality(bench.fold)
     methods = [name for name in methods_on(bench.fold, names) if name in UNDER_IMBALANCE]
     test = bench.fold.test.having(names, how="all")
     found = []
     for share in SHARES:
-        fold = scarce_in_training(bench.fold, scarce, share, seed_of(bench, IMBALANCE))
+        fold = scarce_in_training(bench.fold, scarce, share, bench.seed_of(IMBALANCE))
         condition = share_name(scarce, share)
-        less = with_fold(bench, fold, condition)
+        less = bench.on(fold, condition)
         facts = {
             "scarce": scarce,
             "share": share,
             "n_scarce": int(fold.train.present[scarce].sum()),
         }
         found += [
-            score_on(less, subject, test, condition, facts=facts)
-            for subject in subjects(less, methods)
-            if subject.config != STATIC
+            score_on(less, model, test, condition, facts=facts)
+            for model in compared(less, methods)
+            if model.arm != STATIC
         ]
     return found
 
@@ -213,7 +203,7 @@ def share_name(scarce: str, share: float) -> str:
 # --- bags with fewer or repeated instances
 
 
-def cardinality(bench: Bench, trained: Sequence[Subject]) -> list[Outcome]:
+def cardinality(bench: Bench, trained: Sequence[TrainedModel]) -> list[Outcome]:
     """Test models on bags with one instance only, and with every instance twice.
 
     Nothing is trained again. Outcomes keep the largest change of a logit. Nothing comes of a set
@@ -224,37 +214,36 @@ def cardinality(bench: Bench, trained: Sequence[Subject]) -> list[Outcome]:
         test = fold.test.having([bag])
         changed = {
             ALL: test,
-            ONE: one_instance(test, bag, seed_of(bench, CARDINALITY, bag)),
+            ONE: one_instance(test, bag, bench.seed_of(CARDINALITY, bag)),
             TWICE: doubled(test, bag),
         }
         several = sum(len(instances) > 1 for instances in test.values[bag])
-        for subject in trained:
-            if bag in subject.names:
-                found += _changed(bench, subject, bag, changed, several)
+        for model in trained:
+            if bag in model.names:
+                found += _changed(bench, model, bag, changed, several)
     return found
 
 
 def _changed(
-    bench: Bench, subject: Subject, bag: str, changed: Mapping[str, Samples], several: int
+    bench: Bench, model: TrainedModel, bag: str, changed: Mapping[str, Samples], several: int
 ) -> list[Outcome]:
-    device, names = bench.settings.device, sorted(subject.names)
-    logits = {
-        condition: predict_logits(subject.model, samples.select(names), device=device)
-        for condition, samples in changed.items()
-    }
+    device, whole = bench.settings.device, changed[ALL].select(sorted(model.names))
+
+    def change(network: nn.Module, logits: Tensor) -> dict[str, float]:
+        usual = predict_logits(network, whole, device=device)
+        return {
+            "largest_change": float((logits - usual).abs().max()),
+            "largest_logit": float(usual.abs().max()),
+        }
+
     return [
         score_on(
             bench,
-            subject,
+            model,
             samples,
             f"{bag}: {condition}",
-            facts={
-                "bag": bag,
-                "condition": condition,
-                "several_instances": several,
-                "largest_change": float((logits[condition] - logits[ALL]).abs().max()),
-                "largest_logit": float(logits[ALL].abs().max()),
-            },
+            measure=change,
+            facts={"bag": bag, "condition": condition, "several_instances": several},
         )
         for condition, samples in changed.items()
     ]
@@ -272,35 +261,48 @@ def extension(bench: Bench) -> list[Outcome]:
     Raises:
         RunError: If adding a block changed an old one.
     """
-    kind, names = main_set(bench.fold)
+    kind, names = headline_inputs(bench.fold)
     blocks = bench.blocks(names)
-    again = {
-        method: bench.whole(method, names, INPUT_TITLES[kind])
-        for method in methods_on(bench.fold, names, [RETRAINED])
-    }
+    again = [
+        bench.combined(method, names, kind) for method in methods_on(bench.fold, names, [RETRAINED])
+    ]
     found = []
     for added in names:
         old = tuple(name for name in names if name != added)
         test = bench.fold.test.having(old)
-        merged = LegoMerge(pick(blocks, old))
-        before = _copies(blocks, old)
-        larger = merged.add(added, blocks[added])
         # Block and encoder are trained one after the other.
-        seconds = bench.block(added)[0].seconds + bench.encoder(added)[0].seconds
-        rows = [
-            (BEFORE, Subject("lego_merge", merged, old), 0.0),
-            (AFTER, Subject("lego_merge", larger, names), seconds),
-        ]
-        rows += [
-            (AGAIN, Subject(method, model, names), outcome.seconds)
-            for method, (outcome, model) in again.items()
-        ]
-        for step, subject, spent in rows:
+        seconds = blocks[added].outcome.seconds + bench.encoder(added).outcome.seconds
+        rows = [(BEFORE, bench.merge(old), 0.0), (AFTER, extended(bench, old, added), seconds)]
+        rows += [(AGAIN, model, model.outcome.seconds) for model in again]
+        for step, model, spent in rows:
             facts = {"added": added, "step": step}
             condition = f"{step} {added}"
-            found.append(score_on(bench, subject, test, condition, seconds=spent, facts=facts))
-        check_unchanged(before, larger)
+            found.append(score_on(bench, model, test, condition, seconds=spent, facts=facts))
     return found
+
+
+def extended(bench: Bench, old: Sequence[str], added: str) -> TrainedModel:
+    """The merge of some blocks, to which another block is added afterwards."""
+    blocks = bench.blocks([*old, added])
+
+    def build() -> LegoMerge:
+        nets = bare(blocks)
+        merged = LegoMerge({name: nets[name] for name in sorted(old)})
+        before = _copies(nets, old)
+        larger = merged.add(added, nets[added])
+        check_unchanged(before, larger)
+        return larger
+
+    return assembled(
+        bench.fold,
+        bench.store,
+        Labels(LEGO_MERGE, tuple(sorted([*old, added]))),
+        build,
+        parents=[blocks[name].key for name in (*old, added)],
+        code=[extended],
+        options={"added": added},
+        device=bench.settings.device,
+    )
 
 
 def _copies(

@@ -13,10 +13,13 @@ import yaml
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.tuning.search import Study
 from mmlego.bench.tuning.values import tuned_path
+from mmlego.runs.files import write_text
 from mmlego.runs.provenance import versions
-from mmlego.runs.record import plain, write_text
+from mmlego.runs.record import plain
 
-_HEAD = "# Chosen on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
+_HEAD = (
+    "# TunedValues on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
+)
 
 
 def _comments(path: Path) -> list[str]:

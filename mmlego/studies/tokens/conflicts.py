@@ -9,7 +9,7 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-from mmlego.bench.configurations import Trained
+from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.samples import Batch, Samples
 from mmlego.learning.objectives import Objective
 from mmlego.learning.predict import evaluating
@@ -19,7 +19,7 @@ COLUMNS = ("repeat", "pair", "cosine")
 
 
 def conflict_table(
-    trained: Trained, objective: Objective, batch_size: int, titles: Mapping[str, str]
+    trained: TrainedModel, objective: Objective, batch_size: int, titles: Mapping[str, str]
 ) -> pd.DataFrame:
     """Cosines between the gradients of two modalities on mini-batches of the training part.
 
@@ -51,7 +51,7 @@ def conflict_table(
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"repeat": int, "cosine": float})
 
 
-def _shuffled(samples: Samples, batch_size: int, trained: Trained) -> Iterator[Batch]:
+def _shuffled(samples: Samples, batch_size: int, trained: TrainedModel) -> Iterator[Batch]:
     """Batches in an order that the split alone decides, where the model is."""
     order = torch.Generator().manual_seed(trained.fold.repeat)
     device = next(trained.model.parameters()).device
@@ -59,7 +59,7 @@ def _shuffled(samples: Samples, batch_size: int, trained: Trained) -> Iterator[B
 
 
 def _cosines(
-    trained: Trained, objective: Objective, batch: Batch, titles: Mapping[str, str]
+    trained: TrainedModel, objective: Objective, batch: Batch, titles: Mapping[str, str]
 ) -> dict[str, float]:
     """Cosine by pair of titles, NaN where a gradient is zero."""
     shares = modality_gradients(

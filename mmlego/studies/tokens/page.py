@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.bench.configurations import Arm, Trained
+from mmlego.bench.configurations import Configuration
+from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import fit_settings, objective_of
 from mmlego.errors import SettingsError
 from mmlego.runs.session import Session
@@ -20,7 +21,7 @@ from mmlego.studies.amc.published import published_entropies
 from mmlego.studies.tokens import run as tokens
 from mmlego.studies.tokens.conflicts import conflict_table
 from mmlego.studies.tokens.evidence import digitised, importance_against
-from mmlego.studies.tokens.run import Told
+from mmlego.studies.tokens.run import ReplacementTrace
 
 
 def dense(rule: str) -> str:
@@ -28,7 +29,7 @@ def dense(rule: str) -> str:
     return f"dense, {rule}"
 
 
-def arms_of(session: Session) -> list[Arm]:
+def arms_of(session: Session) -> list[Configuration]:
     """The rules that the settings name, and dense models to hold experts against."""
     rules = session.settings.rules
     wanted = [*rules, *(dense(rule) for rule in rules if dense(rule) in amc.ARMS)]
@@ -40,12 +41,12 @@ def titles_of(session: Session) -> dict[str, str]:
     return {name: modality.title for name, modality in session.cohort.modalities.items()}
 
 
-def watched(runs: Sequence[Trained], rule: str) -> list[Told]:
+def watched(runs: Sequence[TrainedModel], rule: str) -> list[ReplacementTrace]:
     """What the arm of a rule did, one entry per repeat."""
-    return [tokens.watch(run) for run in runs if run.arm.name == rule]
+    return [tokens.ReplacementTrace(run) for run in runs if run.arm == rule]
 
 
-def table(told: Sequence[Told], what: str, titles: dict[str, str]) -> pd.DataFrame:
+def table(told: Sequence[ReplacementTrace], what: str, titles: dict[str, str]) -> pd.DataFrame:
     """One table over all repeats, modalities by their titles.
 
     Args:
@@ -66,37 +67,37 @@ def table(told: Sequence[Told], what: str, titles: dict[str, str]) -> pd.DataFra
     return found
 
 
-def exchange_figure(told: Sequence[Told], titles: dict[str, str]) -> Figure:
+def exchange_figure(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
     """How many tokens are replaced, and by whom."""
     return figures.replaced_histograms(
         table(told, "counts", titles),
         table(told, "pairs", titles),
         tokens=told[0].trained.model.options.tokens,
-        title=told[0].trained.arm.title,
+        title=told[0].trained.configuration.title,
     )
 
 
-def importance_figure(told: Sequence[Told], titles: dict[str, str]) -> Figure:
+def importance_figure(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
     """How importance, of samples with all modalities, and token scores are spread."""
     return figures.importance_histograms(
         table(told, "shares", titles),
         table(told, "scores", titles),
-        title=told[0].trained.arm.title,
+        title=told[0].trained.configuration.title,
     )
 
 
-def map_figure(told: Told, shown: int, titles: dict[str, str]) -> Figure:
+def map_figure(told: ReplacementTrace, shown: int, titles: dict[str, str]) -> Figure:
     """Whose token stands where, in random test samples of one repeat."""
     names = told.names
     return figures.replacement_map(
         tokens.origins(told, shown),
         names,
         [titles.get(name, name) for name in names],
-        title=told.trained.arm.title,
+        title=told.trained.configuration.title,
     )
 
 
-def cases_figure(told: Told, titles: dict[str, str]) -> Figure:
+def cases_figure(told: ReplacementTrace, titles: dict[str, str]) -> Figure:
     """The samples in which one modality has the lowest and the highest importance.
 
     An image where there is one, as published, else the first modality.
@@ -107,11 +108,11 @@ def cases_figure(told: Told, titles: dict[str, str]) -> Figure:
     word = "risk" if told.trained.fold.task == "survival" else "p(true class)"
     found = tokens.extremes(told, of, titles)
     return figures.extreme_cases(
-        found, of=titles.get(of, of), risk_word=word, title=told.trained.arm.title
+        found, of=titles.get(of, of), risk_word=word, title=told.trained.configuration.title
     )
 
 
-def importance_sentences(told: Sequence[Told], titles: dict[str, str]) -> str:
+def importance_sentences(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> str:
     """How uneven importance is in samples with all modalities, and what the rule makes of it."""
     counts = table(told, "shares", titles)
     mean = counts.groupby("modality", sort=False)[["importance", "replaced"]].mean()
@@ -119,7 +120,7 @@ def importance_sentences(told: Sequence[Told], titles: dict[str, str]) -> str:
     far = (counts["importance"] - equal).abs()
     weights = [value for one in told for value in tokens.lambdas(one.trained)]
     lines = [
-        f"* {told[0].trained.arm.title}, mean importance: "
+        f"* {told[0].trained.configuration.title}, mean importance: "
         + ", ".join(f"{name} {row.importance:.3f}" for name, row in mean.iterrows())
         + f"; an equal share is {equal:.3f}. In {np.mean(far < 0.05):.0%} of all cases a modality "
         "is within .05 of it.",
@@ -135,19 +136,21 @@ def importance_sentences(told: Sequence[Told], titles: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def entropies(runs: Sequence[Trained], rule: str) -> pd.DataFrame:
+def entropies(runs: Sequence[TrainedModel], rule: str) -> pd.DataFrame:
     """Entropy under own and under equal importance, of the arm of a rule; see ``entropy_table``."""
     return pd.concat(
         [
-            tokens.entropy_table(tokens.watch(run), tokens.watch(run, "equal"))
+            tokens.entropy_table(
+                tokens.ReplacementTrace(run), tokens.ReplacementTrace(run, "equal")
+            )
             for run in runs
-            if run.arm.name == rule
+            if run.arm == rule
         ],
         ignore_index=True,
     )
 
 
-def entropy_sentences(runs: Sequence[Trained], rules: Sequence[str]) -> str:
+def entropy_sentences(runs: Sequence[TrainedModel], rules: Sequence[str]) -> str:
     """What entropies say of the published claim, rule by rule."""
     if runs[0].fold.task == "survival":
         return "Entropy is that of predicted classes; this cohort has survival times."
@@ -166,7 +169,7 @@ def entropy_sentences(runs: Sequence[Trained], rules: Sequence[str]) -> str:
 
 
 def against_alone(
-    watched: Mapping[str, Sequence[Told]], alone: Sequence[Trained], metric: str
+    watched: Mapping[str, Sequence[ReplacementTrace]], alone: Sequence[TrainedModel], metric: str
 ) -> tuple[pd.DataFrame, str]:
     """Importance beside what a modality is worth alone, and the correlations in words.
 
@@ -200,7 +203,7 @@ def against_alone(
 
 
 def conflicts_of(
-    runs: Sequence[Trained], settings: TokenSettings, titles: dict[str, str]
+    runs: Sequence[TrainedModel], settings: TokenSettings, titles: dict[str, str]
 ) -> pd.DataFrame:
     """Cosines of gradients, with experts and with a dense layer: rule, repeat, kind, pair, cosine.
 
@@ -210,8 +213,8 @@ def conflicts_of(
     parts = []
     for rule in settings.rules:
         for kind, arm in (("experts", rule), ("dense", dense(rule))):
-            for run in (run for run in runs if run.arm.name == arm and dense(rule) in amc.ARMS):
-                objective = objective_of(run.fold, fit_settings(settings, **run.arm.fit))
+            for run in (run for run in runs if run.arm == arm and dense(rule) in amc.ARMS):
+                objective = objective_of(run.fold, fit_settings(settings, **run.configuration.fit))
                 table = conflict_table(run, objective, settings.batch_size, titles)
                 parts.append(table.assign(kind=kind, rule=rule))
     if not parts:
@@ -251,7 +254,7 @@ def conflict_sentences(table: pd.DataFrame) -> str:
 
 
 def record(
-    told: dict[str, Sequence[Told]], conflicts: pd.DataFrame, evidence: pd.DataFrame
+    told: dict[str, Sequence[ReplacementTrace]], conflicts: pd.DataFrame, evidence: pd.DataFrame
 ) -> dict[str, object]:
     """What a run's record keeps of its tokens: means, medians, and the evidence."""
     means = {}
@@ -273,7 +276,7 @@ def record(
     }
 
 
-def totals_figure(told: dict[str, Sequence[Told]]) -> Figure:
+def totals_figure(told: dict[str, Sequence[ReplacementTrace]]) -> Figure:
     """Replaced tokens of a sample in all, as published and under each rule."""
     rows = []
     for rule, runs in told.items():

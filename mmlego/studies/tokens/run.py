@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mmlego.bench.configurations import Trained
+from mmlego.bench.trained import TrainedModel
 from mmlego.errors import DataError
 from mmlego.learning.metrics.entropy import prediction_entropy
 from mmlego.learning.predict import evaluating
@@ -20,70 +21,75 @@ _BATCH = 256
 COUNT_COLUMNS = ["repeat", "layer", "sample", "modality", "importance", "count", "replaced"]
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a trained AMC did on its test part.
+@dataclass
+class ReplacementTrace:
+    """What a trained AMC does on its test part; it is run there once something is asked for.
 
     Attributes:
-        trained: The arm.
-        logits: (n, k).
-        traces: One per re-balancing, over all n samples.
+        trained: The model.
+        importance: Another ``importance`` than the model's own, such as ``equal``.
     """
 
-    trained: Trained
-    logits: Tensor
-    traces: tuple[Trace, ...]
+    trained: TrainedModel
+    importance: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Modalities in the order of the model."""
-        return self.trained.model.names
+        return self.trained.names
 
+    @property
+    def logits(self) -> Tensor:
+        """(n, k)."""
+        return self._run[0]
 
-@torch.no_grad()
-def watch(trained: Trained, importance: str | None = None) -> Told:
-    """Run a trained AMC on its test part and keep what it replaced, on the CPU.
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """One per re-balancing, over all n samples."""
+        return self._run[1]
 
-    Args:
-        trained: The arm.
-        importance: Another ``importance`` than the model's own, such as ``equal``.
-    """
-    model = trained.model.to("cpu")
-    logits, traces = [], []
-    with evaluating(model):
-        for batch in trained.test.batches(_BATCH):
-            run = model.run(batch.inputs, batch.present, batch.masks, importance=importance)
-            logits.append(run.logits)
-            traces.append(run.traces)
-    joined = [_joined(parts) for parts in zip(*traces, strict=True)]
-    return Told(trained, torch.cat(logits).float(), tuple(joined))
+    @cached_property
+    @torch.no_grad()
+    def _run(self) -> tuple[Tensor, tuple[Trace, ...]]:
+        """Logits and traces of the test part, on the CPU."""
+        model = self.trained.model.to("cpu")
+        logits, traces = [], []
+        with evaluating(model):
+            for batch in self.trained.test.batches(_BATCH):
+                run = model.run(
+                    batch.inputs, batch.present, batch.masks, importance=self.importance
+                )
+                logits.append(run.logits)
+                traces.append(run.traces)
+        joined = [_joined(parts) for parts in zip(*traces, strict=True)]
+        return torch.cat(logits).float(), tuple(joined)
 
 
 def _joined(parts: Sequence[Trace]) -> Trace:
     return Trace(**{name: torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])})
 
 
-def count_table(told: Told, *, complete: bool = False) -> pd.DataFrame:
+def count_table(done: ReplacementTrace, *, complete: bool = False) -> pd.DataFrame:
     """Importance, K and really replaced tokens: a row per replacement, sample and modality.
 
     Absent modalities are left out. Columns as ``COUNT_COLUMNS``.
 
     Args:
-        told: What was done.
+        done: What was done.
         complete: Only samples with all modalities; the importance of the others is shared by fewer,
             so that its mean is no longer comparable with an equal share.
     """
     rows = []
-    for layer, trace in enumerate(told.traces, start=1):
+    for layer, trace in enumerate(done.traces, start=1):
         replaced = trace.mask.sum(dim=-1)
-        for m, name in enumerate(told.names):
+        for m, name in enumerate(done.names):
             here = (trace.here.all(dim=1) if complete else trace.here[:, m]).numpy()
             rows.append(
                 pd.DataFrame(
                     {
-                        "repeat": told.trained.fold.repeat,
+                        "repeat": done.trained.fold.repeat,
                         "layer": layer,
-                        "sample": told.trained.test.ids[here],
+                        "sample": done.trained.test.ids[here],
                         "modality": name,
                         "importance": trace.importance[:, m].numpy()[here],
                         "count": trace.count[:, m].numpy()[here],
@@ -94,15 +100,15 @@ def count_table(told: Told, *, complete: bool = False) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COUNT_COLUMNS)
 
 
-def pair_table(told: Told) -> pd.DataFrame:
+def pair_table(done: ReplacementTrace) -> pd.DataFrame:
     """Tokens by donor and by whom they replaced: repeat, layer, sample, donor, ..., tokens.
 
     A pair without a token has no row.
     """
     rows = []
-    for layer, trace in enumerate(told.traces, start=1):
-        for m, name in enumerate(told.names):
-            for d, donor in enumerate(told.names):
+    for layer, trace in enumerate(done.traces, start=1):
+        for m, name in enumerate(done.names):
+            for d, donor in enumerate(done.names):
                 if d == m:
                     continue
                 tokens = (trace.mask[:, m] & (trace.donor[:, m] == d)).sum(dim=-1).numpy()
@@ -110,9 +116,9 @@ def pair_table(told: Told) -> pd.DataFrame:
                 rows.append(
                     pd.DataFrame(
                         {
-                            "repeat": told.trained.fold.repeat,
+                            "repeat": done.trained.fold.repeat,
                             "layer": layer,
-                            "sample": told.trained.test.ids[some],
+                            "sample": done.trained.test.ids[some],
                             "donor": donor,
                             "replaced_modality": name,
                             "tokens": tokens[some],
@@ -122,28 +128,28 @@ def pair_table(told: Told) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def score_table(told: Told) -> pd.DataFrame:
+def score_table(done: ReplacementTrace) -> pd.DataFrame:
     """Token scores of present modalities: repeat, layer, modality, score."""
     rows = [
         pd.DataFrame(
             {
-                "repeat": told.trained.fold.repeat,
+                "repeat": done.trained.fold.repeat,
                 "layer": layer,
                 "modality": name,
                 "score": trace.score[:, m][trace.here[:, m]].flatten().numpy(),
             }
         )
-        for layer, trace in enumerate(told.traces, start=1)
-        for m, name in enumerate(told.names)
+        for layer, trace in enumerate(done.traces, start=1)
+        for m, name in enumerate(done.names)
     ]
     return pd.concat(rows, ignore_index=True)
 
 
-def origins(told: Told, shown: int, seed: int = 0) -> dict[str, np.ndarray]:
+def origins(done: ReplacementTrace, shown: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Whose token stands where after all replacements, for some random complete samples.
 
     Args:
-        told: What was done.
+        done: What was done.
         shown: Number of samples at most.
         seed: Of the draw.
 
@@ -153,22 +159,22 @@ def origins(told: Told, shown: int, seed: int = 0) -> dict[str, np.ndarray]:
     Raises:
         DataError: If no sample has all modalities, or nothing is ever replaced.
     """
-    if not told.traces:
+    if not done.traces:
         raise DataError("origins: expected a model that re-balances, got none; use two modalities")
-    complete = np.flatnonzero(told.traces[0].here.all(dim=1).numpy())
+    complete = np.flatnonzero(done.traces[0].here.all(dim=1).numpy())
     if not len(complete):
         raise DataError(
-            f"origins: expected a test sample with all of {list(told.names)}, got none; use more "
+            f"origins: expected a test sample with all of {list(done.names)}, got none; use more "
             "samples or fewer modalities"
         )
     chosen = np.sort(np.random.default_rng(seed).permutation(complete)[:shown])
-    source = torch.arange(len(told.names))[None, :, None].expand_as(told.traces[0].donor)
-    for trace in told.traces:
+    source = torch.arange(len(done.names))[None, :, None].expand_as(done.traces[0].donor)
+    for trace in done.traces:
         source = source.gather(1, trace.donor)
-    return {name: source[chosen, m].numpy() for m, name in enumerate(told.names)}
+    return {name: source[chosen, m].numpy() for m, name in enumerate(done.names)}
 
 
-def entropy_table(own: Told, equal: Told) -> pd.DataFrame:
+def entropy_table(own: ReplacementTrace, equal: ReplacementTrace) -> pd.DataFrame:
     """Mean entropy of predictions under the model's own and under equal importance.
 
     Returns:
@@ -179,29 +185,31 @@ def entropy_table(own: Told, equal: Told) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "repeat": told.trained.fold.repeat,
+                "repeat": done.trained.fold.repeat,
                 "scores": name,
                 "entropy": float(
-                    prediction_entropy(told.logits.double().softmax(dim=-1).numpy()).mean()
+                    prediction_entropy(done.logits.double().softmax(dim=-1).numpy()).mean()
                 ),
             }
-            for name, told in (("own", own), ("equal", equal))
+            for name, done in (("own", own), ("equal", equal))
         ]
     )
 
 
-def lambdas(trained: Trained) -> list[float]:
+def lambdas(trained: TrainedModel) -> list[float]:
     """The weight of the second softmax in every shared block with differential attention."""
     blocks = trained.model.blocks
     differential = [b.attention for b in blocks if hasattr(b.attention, "weight")]
     return [float(attention.weight().detach()) for attention in differential]
 
 
-def extremes(told: Told, of: str, titles: Mapping[str, str], most: int = 2) -> pd.DataFrame:
+def extremes(
+    done: ReplacementTrace, of: str, titles: Mapping[str, str], most: int = 2
+) -> pd.DataFrame:
     """The samples in which a modality has the lowest and the highest importance.
 
     Args:
-        told: What was done; its first replacement counts.
+        done: What was done; its first replacement counts.
         of: The modality.
         titles: What to call modalities.
         most: Samples at each end.
@@ -211,16 +219,16 @@ def extremes(told: Told, of: str, titles: Mapping[str, str], most: int = 2) -> p
         Risk is the predicted one, or the probability of the true class; only samples with all
         modalities are looked at.
     """
-    trace = told.traces[0]
+    trace = done.traces[0]
     complete = np.flatnonzero(trace.here.all(dim=1).numpy())
-    share = trace.importance[:, told.names.index(of)].numpy()[complete]
+    share = trace.importance[:, done.names.index(of)].numpy()[complete]
     order = complete[np.argsort(share, kind="stable")]
-    prediction = told.trained.outcome.prediction
+    prediction = done.trained.outcome.prediction
     rows = []
     ends = (("lowest", order[:most]), ("highest", order[::-1][:most]))
     for extreme, samples in ends:
         for number, i in enumerate(samples, start=1):
-            risk, outcome = _case(told, prediction, int(i))
+            risk, outcome = _case(done, prediction, int(i))
             rows += [
                 {
                     "case": f"{extreme} {number}",
@@ -231,14 +239,16 @@ def extremes(told: Told, of: str, titles: Mapping[str, str], most: int = 2) -> p
                     "risk": risk,
                     "outcome": outcome,
                 }
-                for m, name in enumerate(told.names)
+                for m, name in enumerate(done.names)
             ]
     return pd.DataFrame(rows)
 
 
-def _case(told: Told, prediction: Mapping[str, np.ndarray], i: int) -> tuple[float, str]:
+def _case(
+    done: ReplacementTrace, prediction: Mapping[str, np.ndarray], i: int
+) -> tuple[float, str]:
     """Predicted risk and true outcome of one test sample, in words."""
-    target, fold = told.trained.test.target, told.trained.fold
+    target, fold = done.trained.test.target, done.trained.fold
     if fold.task == "survival":
         event = "event" if bool(target["event"][i]) else "censored"
         return float(

@@ -10,20 +10,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.bench.common_start import COMMON_START, shared_part
+from mmlego.bench.common_starts import shared_part
+from mmlego.bench.fold_bench import Bench
+from mmlego.bench.inputs import separate_names
+from mmlego.bench.merging import bare
 from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
-from mmlego.runs.session import FoldModels, Session
-from mmlego.studies.lego.run import separate
+from mmlego.runs.session import Session
 from mmlego.studies.weights.run import (
     METHOD,
     OTHER_ENCODER,
     OWN_ENCODER,
-    SHARED_ENCODER,
     BlockMerges,
     EncoderMerges,
 )
@@ -31,11 +32,12 @@ from mmlego.studies.weights.run import (
 LATENTS, BEST, OWN_WEIGHTS = "latents merged (LegoMerge)", "best block", "own weights"
 
 
-def parts(folds: Sequence[FoldModels], variant: str) -> str:
+def parts(benches: Sequence[Bench], variant: str) -> str:
     """How much of each block is shared, and how much stays its own."""
-    blocks = folds[0].block_modules(variant)
+    names = separate_names(benches[0].fold)
+    blocks = bare(benches[0].blocks(names, variant))
     lines = []
-    for name in separate(folds[0]):
+    for name in names:
         shared = sum(value.numel() for value in shared_part(blocks[name]).values())
         total = sum(value.numel() for value in blocks[name].state_dict().values())
         lines.append(f"* `{name}`: {shared:,} of {total:,} weights ({shared / total:.0%}).")
@@ -135,7 +137,7 @@ def _task(session: Session, shared: EncoderMerges, second: bool) -> tuple[Cohort
 def _label(outcome: Outcome) -> str:
     if outcome.method != METHOD:
         return LATENTS if outcome.method == "lego_merge" else BEST
-    return f"weights: {outcome.variant.removesuffix(f', {COMMON_START}')}"
+    return f"weights: {outcome.arm}"
 
 
 def _label_alone(outcome: Outcome) -> str:
@@ -145,7 +147,7 @@ def _label_alone(outcome: Outcome) -> str:
 def _label_encoder(outcome: Outcome) -> str:
     if outcome.method != METHOD:
         return OWN_ENCODER
-    return outcome.variant.removesuffix(f", {SHARED_ENCODER}")
+    return outcome.arm
 
 
 def _against(table: pd.DataFrame, rival: str) -> list[pairing.Paired]:

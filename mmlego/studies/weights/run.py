@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from mmlego.bench.common_start import (
+from mmlego.bench.common_starts import (
     COMMON_START,
-    MERGES,
     block_start,
     encoder_start,
-    load_shared,
-    merge_states,
+    everything_shared,
+    same_encoder,
     shared_part,
-    train_block_from_start,
-    train_encoder_from_start,
 )
-from mmlego.bench.merging import first_present_outcome, merge_outcome, score
+from mmlego.bench.fold_bench import Bench
+from mmlego.bench.inputs import separate_names
+from mmlego.bench.merging import bare, best_that_applies
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.training import derived_seed
+from mmlego.bench.starts import load_shared
+from mmlego.bench.trained import Labels, TrainedModel, assembled
+from mmlego.bench.training import derived_seed, train_encoder
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.folds.fold import Fold, make_fold
 from mmlego.data.folds.splits import Split
@@ -31,8 +34,8 @@ from mmlego.errors import DataError, ModalityError
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.merge import LegoMerge
 from mmlego.models.encoders.unimodal import Unimodal
-from mmlego.runs.session import FoldModels, Session
-from mmlego.studies.lego.run import best_block, separate
+from mmlego.runs.session import Session
+from mmlego.studies.weights.merges import MERGES, merge_states
 
 METHOD = "weight_merging"
 SHARED_ENCODER = "shared encoder"
@@ -57,7 +60,7 @@ class BlockMerges:
     def new(self) -> list[Outcome]:
         """The outcomes that no other notebook makes."""
         merged = [o for o in (*self.together, *self.alone) if o.method == METHOD]
-        common = [o for o in self.together if o.method != METHOD and COMMON_START in o.variant]
+        common = [o for o in self.together if o.method != METHOD and o.condition == COMMON_START]
         return [*self.trained, *common, *merged]
 
 
@@ -97,58 +100,42 @@ def merge_weights(
     return {name: load_shared(copy.deepcopy(block), merged) for name, block in blocks.items()}
 
 
-def independent_blocks(folds: Sequence[FoldModels], session: Session, variant: str) -> BlockMerges:
+def independent_blocks(benches: Sequence[Bench], variant: str) -> BlockMerges:
     """Merge the weights of blocks that started apart.
 
     They have no common start, so task vectors are counted from another start drawn alike.
     """
-    device = session.settings.device
     together, alone = [], []
-    for models in folds:
-        names = _several(models)
-        blocks = {name: models.block_modules(variant)[name] for name in names}
+    for bench in benches:
+        names = _several(bench.fold)
+        blocks = bench.blocks(names, variant)
         together += [
-            best_block(models, variant, device),
-            merge_outcome(models.fold, blocks, names, variant="default", device=device),
+            bench.best_block(names, variant).outcome,
+            bench.merge(names, blocks=blocks).outcome,
         ]
-        alone += [models.block_outcomes(variant)[name] for name in names]
-        rows = _merged_rows(models.fold, blocks, session, "")
+        alone += [blocks[name].outcome for name in names]
+        rows = _merged_rows(bench, blocks, "")
         together += rows[0]
         alone += rows[1]
     return BlockMerges(together, alone, [])
 
 
-def blocks_from_a_common_start(
-    folds: Sequence[FoldModels], session: Session, variant: str
-) -> BlockMerges:
+def blocks_from_a_common_start(benches: Sequence[Bench], variant: str) -> BlockMerges:
     """Train the same blocks from one start, and merge their weights."""
-    device = session.settings.device
     together, trained, alone = [], [], []
-    for models in folds:
-        fold, names = models.fold, _several(models)
-        found = {
-            name: train_block_from_start(
-                fold,
-                name,
-                variant,
-                session.settings,
-                session.store,
-                encoder=None if variant == "scratch" else models.encoders[name],
-            )
-            for name in names
-        }
-        outcomes = {name: outcome for name, (outcome, _) in found.items()}
-        blocks = {name: model.model for name, (_, model) in found.items()}
-        best = f"{COMMON_START}, best by validation"
-        together += [
-            first_present_outcome(fold, blocks, outcomes, variant=best, device=device),
-            merge_outcome(fold, blocks, names, variant=COMMON_START, device=device),
-        ]
-        trained += outcomes.values()
-        rows = _merged_rows(fold, blocks, session, f", {COMMON_START}")
+    for bench in benches:
+        fold, names = bench.fold, _several(bench.fold)
+        start = everything_shared(fold, bench.settings)
+        blocks = {name: bench.block(name, variant, start=start) for name in names}
+        labels = {"condition": COMMON_START}
+        best = best_that_applies(fold, blocks, bench.store, device=bench.settings.device, **labels)
+        together += [best.outcome, bench.merge(names, blocks=blocks, **labels).outcome]
+        outcomes = [block.outcome.relabelled(arm="", **labels) for block in blocks.values()]
+        trained += outcomes
+        rows = _merged_rows(bench, blocks, COMMON_START)
         together += rows[0]
-        alone += [*outcomes.values(), *rows[1]]
-    return BlockMerges(together, alone, [replace(o, headline=False) for o in trained])
+        alone += [*outcomes, *rows[1]]
+    return BlockMerges(together, alone, [o.relabelled(headline=False) for o in trained])
 
 
 def shared_encoders(session: Session) -> EncoderMerges | None:
@@ -172,85 +159,127 @@ def shared_encoders(session: Session) -> EncoderMerges | None:
     return EncoderMerges(first, second, cohort)
 
 
-def _several(models: FoldModels) -> list[str]:
+def _several(fold: Fold) -> list[str]:
     """Modalities whose blocks can be merged."""
-    names = separate(models)
+    names = list(separate_names(fold))
     if len(names) < 2:
         raise ModalityError(
-            "weight merging: expected two modalities or more in "
-            f"{models.fold.cohort}, got {names}; name more, or leave 'modalities' empty"
+            f"weight merging: expected two modalities or more in {fold.cohort}, got {names}; name "
+            "more, or leave 'modalities' empty"
         )
     return names
 
 
 def _merged_rows(
-    fold: Fold, blocks: Mapping[str, LegoBlock], session: Session, suffix: str
+    bench: Bench, blocks: Mapping[str, TrainedModel], condition: str
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Outcomes of every method of merging weights: all modalities together, and one by one."""
-    device, names = session.settings.device, sorted(blocks)
-    base = block_start(fold, session.settings)
     together, alone = [], []
     for method in MERGES:
-        merged = merge_weights(blocks, base, method, _drop_seed(fold, session))
-        variant = f"{method}{suffix}"
-        together.append(score(fold, LegoMerge(merged), names, METHOD, variant, device=device))
-        alone += [
-            score(
-                fold,
-                Unimodal(name, merged[name]),
-                [name],
-                METHOD,
-                variant,
-                device=device,
-                n_train=len(fold.train.having([name])),
-            )
-            for name in names
-        ]
+        merged = _MergedWeights(bench, blocks, method)
+        together.append(merged.together(condition))
+        alone += [merged.alone(name, condition) for name in sorted(blocks)]
     return together, alone
+
+
+@dataclass
+class _MergedWeights:
+    """Blocks whose weights are merged by one method, once one of them is needed."""
+
+    bench: Bench
+    blocks: Mapping[str, TrainedModel]
+    method: str
+
+    @cached_property
+    def _merged(self) -> dict[str, LegoBlock]:
+        fold, settings = self.bench.fold, self.bench.settings
+        base = block_start(fold, settings)
+        return merge_weights(bare(self.blocks), base, self.method, _drop_seed(fold, settings.seed))
+
+    def together(self, condition: str) -> Outcome:
+        """The latents of all of them merged."""
+        return self._outcome(sorted(self.blocks), lambda: LegoMerge(self._merged), condition)
+
+    def alone(self, name: str, condition: str) -> Outcome:
+        """One of them alone."""
+        n_train = len(self.bench.fold.train.having([name]))
+        return self._outcome(
+            [name], lambda: Unimodal(name, self._merged[name]), condition, n_train=n_train
+        )
+
+    def _outcome(
+        self,
+        names: Sequence[str],
+        build: Callable[[], nn.Module],
+        condition: str,
+        **how: Any,
+    ) -> Outcome:
+        labels = {"arm": self.method, "condition": condition, "headline": False}
+        return assembled(
+            self.bench.fold,
+            self.bench.store,
+            Labels(METHOD, tuple(names), labels),
+            build,
+            parents=[self.blocks[name].key for name in sorted(self.blocks)],
+            code=[merge_weights],
+            options={"method": self.method},
+            device=self.bench.settings.device,
+            **how,
+        ).outcome
 
 
 def _encoder_rows(
     first: Fold, second: Fold, session: Session
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Outcomes of both tasks with their own encoder, each other's, and merged ones."""
+    settings, store = session.settings, session.store
     table = _shared_table(first, second)
-    pairs = [
-        (fold, *train_encoder_from_start(fold, table, session.settings, session.store))
+    pair = [
+        train_encoder(fold, table, settings, store, start=same_encoder(fold, table, settings))
         for fold in (first, second)
     ]
-    encoders = [model.model.encoder.state_dict() for _, _, model in pairs]
-    start = encoder_start(first, table, session.settings)
-    seed = _drop_seed(first, session)
-    merged = {method: merge_states(method, start, encoders, seed) for method in MERGES}
+
+    def state_of(name: str, other: TrainedModel) -> Mapping[str, Tensor]:
+        if name == OTHER_ENCODER:
+            return other.model.model.encoder.state_dict()
+        states = [model.model.model.encoder.state_dict() for model in pair]
+        start = encoder_start(first, table, settings)
+        return merge_states(name, start, states, _drop_seed(first, settings.seed))
+
     rows = []
-    for (fold, own, model), other in zip(pairs, reversed(encoders), strict=True):
-        rows.append(
-            [replace(own, headline=False)]
-            + [
-                score(
-                    fold,
-                    _with_encoder(model, state),
-                    [table],
-                    METHOD,
-                    f"{name}, {SHARED_ENCODER}" if name in MERGES else name,
-                    device=session.settings.device,
-                    n_train=own.n_train,
-                )
-                for name, state in {OTHER_ENCODER: other, **merged}.items()
-            ]
-        )
+    for own, other in zip(pair, reversed(pair), strict=True):
+        found = [own.outcome.relabelled(arm="", condition=COMMON_START, headline=False)]
+        for name in (OTHER_ENCODER, *MERGES):
+            shared = SHARED_ENCODER if name in MERGES else ""
+            labels = {"arm": name, "condition": shared, "headline": False}
+            found.append(
+                assembled(
+                    own.fold,
+                    store,
+                    Labels(METHOD, (table,), labels),
+                    lambda name=name, own=own, other=other: _with_encoder(
+                        own.model, state_of(name, other)
+                    ),
+                    parents=[own.key, other.key],
+                    code=[merge_states, encoder_start],
+                    options={"encoder": name},
+                    n_train=own.outcome.n_train,
+                    device=settings.device,
+                ).outcome
+            )
+        rows.append(found)
     return rows[0], rows[1]
 
 
-def _with_encoder(model: Unimodal, state: Mapping[str, Tensor]) -> nn.Module:
+def _with_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """A copy of a network with another encoder under its own head."""
     model = copy.deepcopy(model)
     model.model.encoder.load_state_dict(state)
     return model
 
 
-def _drop_seed(fold: Fold, session: Session) -> int:
-    return derived_seed(session.settings.seed, fold.cohort, fold.unit, fold.repeat, METHOD)
+def _drop_seed(fold: Fold, seed: int) -> int:
+    return derived_seed(seed, fold.cohort, fold.unit, fold.repeat, METHOD)
 
 
 def _same_patients(session: Session, name: str) -> Cohort:

@@ -1,0 +1,211 @@
+"""A model on one fold: what it predicted, and the model itself where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmlego.bench.configurations import Configuration
+from mmlego.bench.outcome import Outcome
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.data import samples_digest, target_digest
+from mmlego.bench.store.fits import FitStore, fit_key
+from mmlego.data.folds.fold import Fold
+from mmlego.data.folds.samples import Samples
+from mmlego.errors import RunError
+from mmlego.learning.metrics.scores import evaluate
+from mmlego.learning.objectives import Objective, objective_for
+from mmlego.learning.predict import predict_logits
+
+Make = Callable[[], "tuple[Outcome, nn.Module | None]"]
+
+
+Measure = Callable[[nn.Module, Tensor], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an outcome is called, whoever computed it.
+
+    Attributes:
+        method: Name in the registry.
+        names: Modalities that the model sees, in its order.
+        rest: Further fields of ``Outcome``: arm, inputs, condition, headline and so on.
+    """
+
+    method: str
+    names: tuple[str, ...]
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    def outcome(self, fold: Fold, key: str, **content: Any) -> Outcome:
+        """An outcome with these labels; facts of both are joined."""
+        facts = dict(content.pop("facts", {})) | dict(self.rest.get("facts", {}))
+        members = {member for name in self.names for member in fold.members(name)}
+        fields = {"method": self.method, "modalities": tuple(sorted(members))} | dict(self.rest)
+        return Outcome(**(content | fields | {"repeat": fold.repeat, "key": key, "facts": facts}))
+
+    def recalled(self, store: FitStore, fold: Fold, key: str) -> Outcome | None:
+        """The outcome of this key as a record has it, or None."""
+        content = store.recall(key)
+        if content is None:
+            return None
+        whole = content.pop("headline")
+        if self.rest.get("headline", True) and not whole:
+            return None
+        return self.outcome(fold, key, **content)
+
+
+@dataclass
+class TrainedModel:
+    """One model on one fold.
+
+    An outcome that is known already is not made again, and nothing is trained before the outcome
+    or the model is asked for.
+
+    Attributes:
+        fold: The fold that it was trained on.
+        labels: What its outcome is called.
+        key: Everything that decides it, as a hash.
+        make: Trains, fetches or assembles it.
+        known: Its outcome, where that is known without making it.
+        configuration: The configuration that it is, where several are compared.
+    """
+
+    fold: Fold
+    labels: Labels
+    key: str
+    make: Make
+    known: Outcome | None = None
+    configuration: Configuration | None = None
+
+    @property
+    def method(self) -> str:
+        """Name in the registry."""
+        return self.labels.method
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities that it sees, in its order."""
+        return self.labels.names
+
+    @property
+    def arm(self) -> str:
+        """What tells it from others of the same method; empty for the default."""
+        return str(self.labels.rest.get("arm", ""))
+
+    @cached_property
+    def _made(self) -> tuple[Outcome, nn.Module | None]:
+        return self.make()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it predicted on the test part of its fold."""
+        return self._made[0] if self.known is None else self.known
+
+    @property
+    def model(self) -> nn.Module:
+        """The model under the contract of several modalities.
+
+        Raises:
+            RunError: If it is no network, or its weights are not kept.
+        """
+        model = self._made[1]
+        if model is None:
+            raise RunError(
+                f"{self.method} on {'+'.join(self.names)}: expected a network, got none; a "
+                "reference is no network, and of a tuning only the last epoch is kept"
+            )
+        return model
+
+    @property
+    def test(self) -> Samples:
+        """The test samples that have any of the modalities."""
+        return self.fold.test.select(sorted(self.names)).having(sorted(self.names))
+
+
+def outcome_of(
+    logits: Tensor,
+    test: Samples,
+    fold: Fold,
+    labels: Labels,
+    *,
+    key: str = "",
+    objective: Objective | None = None,
+    **content: Any,
+) -> Outcome:
+    """Score logits of the test part and wrap them up.
+
+    The objective is the usual one of the fold's task unless another is given.
+    """
+    prediction = (objective or objective_for(fold)).predict(logits)
+    return labels.outcome(
+        fold,
+        key,
+        ids=test.ids,
+        prediction=prediction,
+        metrics=evaluate(prediction, test, fold.train, fold),
+        **content,
+    )
+
+
+def assembled(
+    fold: Fold,
+    store: FitStore,
+    labels: Labels,
+    build: Callable[[], nn.Module],
+    *,
+    parents: Sequence[str],
+    code: Sequence[ModuleType | Callable[..., object]],
+    options: Mapping[str, object] | None = None,
+    test: Samples | None = None,
+    n_train: int | None = None,
+    objective: Objective | None = None,
+    device: str = "auto",
+    measure: Measure | None = None,
+) -> TrainedModel:
+    """A model that is put together from trained ones without training, and tested.
+
+    Everybody is tested who has at least one of its modalities.
+
+    Args:
+        fold: Data.
+        store: What knows outcomes of earlier runs.
+        labels: What the outcome is called.
+        build: Makes the model; called only where the outcome is not known, or the model is used.
+        parents: Keys of what it is made of.
+        code: Code that makes it, as functions, classes or modules.
+        options: What else decides it, in JSON types.
+        test: Samples to test on, if not those of the fold.
+        n_train: Samples trained on; all of the fold's training part unless given.
+        objective: What its logits mean; the usual objective of the task unless given.
+        device: Where to predict.
+        measure: Further facts of the outcome, from the model and its logits; ``code`` covers it.
+    """
+    names = sorted(labels.names)
+    part = (fold.test if test is None else test).select(names).having(names, how="any")
+    key = fit_key(
+        method=labels.method,
+        names=list(labels.names),
+        parents=list(parents),
+        options=dict(options or {}),
+        test=samples_digest(part),
+        train=target_digest(fold.train),
+        code=code_digest(assembled, *code),
+    )
+
+    def make() -> tuple[Outcome, nn.Module]:
+        model = build()
+        content = {"n_train": len(fold.train) if n_train is None else n_train}
+        logits = predict_logits(model, part, device=device)
+        facts = {} if measure is None else measure(model, logits)
+        outcome = outcome_of(
+            logits, part, fold, labels, key=key, objective=objective, facts=facts, **content
+        )
+        return outcome, model
+
+    return TrainedModel(fold, labels, key, make, labels.recalled(store, fold, key))
