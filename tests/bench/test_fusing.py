@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from mmlego.bench import fusing
-from mmlego.bench.fusing import build, orders, tuned_outcomes
+from mmlego.bench.fusing import orders
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.training import build_block
-from mmlego.errors import SettingsError
+from mmlego.errors import RunError, SettingsError
+from mmlego.learning.objectives import objective_for
+from mmlego.learning.predict import predict_logits
 
 
 @pytest.fixture
@@ -23,20 +25,20 @@ def blocks(fold, tiny):
 
 
 @pytest.fixture
-def tune(fold, blocks, tiny, tmp_path):
+def tuned(fold, blocks, tiny, tmp_path, as_trained):
     def call(names=("clin", "img"), mode="stack", epochs=(0, 1, 2), folder="fits", **changes):
-        return tuned_outcomes(
-            fold,
-            blocks,
-            names,
-            tiny(**changes),
-            FitStore(tmp_path / folder),
-            mode=mode,
-            tune_epochs=epochs,
-            parents=dict.fromkeys(fold.names, "p"),
+        store = FitStore(tmp_path / folder)
+        models = as_trained(fold, blocks)
+        return fusing.tune(
+            fold, models, names, tiny(**changes), store, mode=mode, tune_epochs=epochs
         )
 
     return call
+
+
+@pytest.fixture
+def tune(tuned):
+    return lambda *args, **how: [model.outcome for model in tuned(*args, **how).values()]
 
 
 def test_orders():
@@ -73,7 +75,8 @@ def test_tuning_starts_from_the_blocks_and_leaves_them_alone(fold, blocks, tune,
         for name, block in blocks.items()
     }
     found = tune(mode=mode)
-    assert [o.variant for o in found] == [f"{mode}, {n} epochs" for n in (0, 1, 2)]
+    assert [o.tune_epochs for o in found] == [0, 1, 2]
+    assert {o.arm for o in found} == {"" if mode == "merge" else mode}
     assert [o.method for o in found] == ["lego_merge" if mode == "merge" else "lego_fuse"] * 3
     assert not np.array_equal(found[0].prediction["risk"], found[2].prediction["risk"])
     for name, block in blocks.items():
@@ -118,9 +121,22 @@ def test_numbers_of_epochs_are_checked(tune, epochs):
         tune(epochs=epochs)
 
 
-def test_unknown_mode(blocks):
+def test_unknown_mode(tune):
     with pytest.raises(SettingsError, match="got 'pile'"):
-        build("pile", blocks, ["clin"])
+        tune(mode="pile")
+
+
+def test_the_model_of_the_last_epoch_is_kept_and_gives_its_prediction(fold, tuned):
+    found = tuned()
+    test = fold.test.select(["clin", "img"])
+    risk = objective_for(fold).predict(predict_logits(found[2].model, test, device="cpu"))["risk"]
+    np.testing.assert_array_equal(risk, found[2].outcome.prediction["risk"])
+    with pytest.raises(RunError, match="of a tuning only the last epoch is kept"):
+        _ = found[1].model
+
+
+def test_an_outcome_has_one_key_in_a_shorter_and_a_longer_tuning(tuned):
+    assert tuned(epochs=(1, 3), folder="a")[1].key == tuned(epochs=(1,), folder="b")[1].key
 
 
 def test_repeats_of_a_number_of_epochs_count_once(tune):

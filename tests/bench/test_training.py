@@ -8,6 +8,7 @@ import torch
 
 from mmlego.bench import training
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import Labels
 from mmlego.bench.training import (
     Recipe,
     build_block,
@@ -21,17 +22,13 @@ from mmlego.errors import ModalityError, RunError, SettingsError
 from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
+from mmlego.models.amc import AMC
 from mmlego.models.encoders.amil import ABMIL
 from mmlego.models.encoders.snn import SNN
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import UnimodalSettings
 
 LOGITS = "__test_logits__"
-
-
-@pytest.fixture
-def store(tmp_path):
-    return FitStore(tmp_path / "fits")
 
 
 def _same(first, second):
@@ -73,9 +70,9 @@ def test_same_seed_in_two_stores_gives_the_same_model(fold, tiny, tmp_path):
         torch.manual_seed(seed)
         store = FitStore(tmp_path / name)
         encoder = train_encoder(fold, "clin", tiny(), store)
-        outcome, model = train_block(fold, "clin", "wrapped", tiny(), store, encoder=encoder)
-        found.append((store.get(outcome.key), outcome, model))
-    (first, one, _), (second, two, _) = found
+        block = train_block(fold, "clin", "wrapped", tiny(), store, encoder=encoder)
+        found.append((block.outcome, store.get(block.key)))
+    (one, first), (two, second) = found
     assert one.key == two.key
     assert _same(first.tensors, second.tensors)
     assert one.metrics == two.metrics
@@ -83,27 +80,29 @@ def test_same_seed_in_two_stores_gives_the_same_model(fold, tiny, tmp_path):
 
 
 def test_training_leaves_the_global_generator_alone_when_nothing_is_trained(fold, tiny, store):
-    train_encoder(fold, "clin", tiny(), store)
+    _ = train_encoder(fold, "clin", tiny(), store).outcome
     before = torch.get_rng_state()
-    train_encoder(fold, "clin", tiny(), store)
+    _ = train_encoder(fold, "clin", tiny(), store).outcome
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_another_seed_gives_another_model(fold, tiny, store):
-    first = train_encoder(fold, "clin", tiny(), store)[0]
-    second = train_encoder(fold, "clin", tiny(seed=2), store)[0]
+    first = train_encoder(fold, "clin", tiny(), store).outcome
+    second = train_encoder(fold, "clin", tiny(seed=2), store).outcome
     assert first.key != second.key
     assert not np.array_equal(first.prediction["risk"], second.prediction["risk"])
 
 
 def test_stored_fit_is_taken_instead_of_training(fold, tiny, store, monkeypatch):
-    first, model = train_encoder(fold, "img", tiny(), store)
+    trained = train_encoder(fold, "img", tiny(), store)
+    first, model = trained.outcome, trained.model
 
     def never(*args, **kwargs):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(training, "fit", never)
-    second, again = train_encoder(fold, "img", tiny(), store)
+    trained = train_encoder(fold, "img", tiny(), store)
+    second, again = trained.outcome, trained.model
     assert second.metrics == first.metrics
     assert np.array_equal(second.prediction["risk"], first.prediction["risk"])
     assert _same(model.state_dict(), again.state_dict())
@@ -111,7 +110,8 @@ def test_stored_fit_is_taken_instead_of_training(fold, tiny, store, monkeypatch)
 
 
 def test_stored_logits_are_those_of_the_stored_weights(fold, tiny, store):
-    outcome, model = train_encoder(fold, "img", tiny(), store)
+    trained = train_encoder(fold, "img", tiny(), store)
+    outcome, model = trained.outcome, trained.model
     test = fold.test.select(["img"]).having(["img"])
     assert torch.equal(
         predict_logits(model, test, device="cpu"), store.get(outcome.key).tensors[LOGITS]
@@ -121,13 +121,13 @@ def test_stored_logits_are_those_of_the_stored_weights(fold, tiny, store):
 
 
 def test_only_samples_that_have_the_modality_are_trained_and_tested_on(fold, tiny, store):
-    outcome, _ = train_encoder(fold, "img", tiny(), store)
+    outcome = train_encoder(fold, "img", tiny(), store).outcome
     assert outcome.n_train == int(fold.train.present["img"].sum()) < len(fold.train)
     assert outcome.n_test == int(fold.test.present["img"].sum())
 
 
 def test_metrics_are_those_of_the_prediction(fold, tiny, store):
-    outcome, _ = train_encoder(fold, "clin", tiny(), store)
+    outcome = train_encoder(fold, "clin", tiny(), store).outcome
     logits = store.get(outcome.key).tensors[LOGITS]
     expected = evaluate(objective_for(fold).predict(logits), fold.test, fold.train, fold)
     assert outcome.metrics == expected
@@ -135,18 +135,18 @@ def test_metrics_are_those_of_the_prediction(fold, tiny, store):
 
 def test_frozen_block_keeps_the_trained_encoder_and_wrapped_does_not(fold, tiny, store):
     encoder = train_encoder(fold, "rna", tiny(), store)
-    trained = encoder[1].model.encoder.state_dict()
-    frozen = train_block(fold, "rna", "frozen", tiny(), store, encoder=encoder)[1].model
-    wrapped = train_block(fold, "rna", "wrapped", tiny(), store, encoder=encoder)[1].model
+    trained = encoder.model.model.encoder.state_dict()
+    frozen = train_block(fold, "rna", "frozen", tiny(), store, encoder=encoder).model.model
+    wrapped = train_block(fold, "rna", "wrapped", tiny(), store, encoder=encoder).model.model
     assert _same(frozen.encoder.state_dict(), trained)
     assert not _same(wrapped.encoder.state_dict(), trained)
 
 
 def test_wrapping_copies_the_encoder(fold, tiny, store):
     encoder = train_encoder(fold, "rna", tiny(), store)
-    before = {name: value.clone() for name, value in encoder[1].state_dict().items()}
-    train_block(fold, "rna", "wrapped", tiny(), store, encoder=encoder)
-    assert _same(encoder[1].state_dict(), before)
+    before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    _ = train_block(fold, "rna", "wrapped", tiny(), store, encoder=encoder).model
+    assert _same(encoder.model.state_dict(), before)
 
 
 def test_blocks_of_another_encoder_are_other_fits(fold, tiny, store):
@@ -158,7 +158,7 @@ def test_blocks_of_another_encoder_are_other_fits(fold, tiny, store):
             tiny(),
             store,
             encoder=train_encoder(fold, "clin", tiny(l1=l1), store),
-        )[0].key
+        ).key
         for l1 in (0.0, 0.001)
     }
     assert len(keys) == 2
@@ -174,25 +174,26 @@ def test_test_data_change_no_stored_weight(fold, tiny, tmp_path):
             store = FitStore(tmp_path / folder)
             encoder = train_encoder(part, name, settings, store)
             block = train_block(part, name, "wrapped", settings, store, encoder=encoder)
-            stored.append([store.get(outcome.key).tensors for outcome, _ in (encoder, block)])
+            stored.append([store.get(m.outcome.key).tensors for m in (encoder, block)])
         for first, second in zip(*stored, strict=True):
             assert not torch.equal(first.pop(LOGITS), second.pop(LOGITS))
             assert _same(first, second)
 
 
 def test_training_data_and_code_are_part_of_the_key(fold, tiny, store, monkeypatch):
-    key = train_encoder(fold, "clin", tiny(), store)[0].key
+    key = train_encoder(fold, "clin", tiny(), store).key
     values = fold.train.values | {"clin": fold.train.values["clin"] + 1e-3}
     moved = replace(fold, train=replace(fold.train, values=values))
-    assert train_encoder(moved, "clin", tiny(), store)[0].key != key
+    assert train_encoder(moved, "clin", tiny(), store).key != key
     monkeypatch.setattr(training, "code_digest", lambda *modules: "other")
-    assert train_encoder(fold, "clin", tiny(), store)[0].key != key
+    assert train_encoder(fold, "clin", tiny(), store).key != key
 
 
 def test_read_only_store_refuses_before_training(fold, tiny, store, monkeypatch):
     monkeypatch.setattr(training, "fit", None)
-    with pytest.raises(RunError, match=r"snn  of 'clin', repeat 1|snn of 'clin', repeat 1"):
-        train_encoder(fold, "clin", tiny(), FitStore(store.folder, read_only=True))
+    trained = train_encoder(fold, "clin", tiny(), FitStore(store.folder, read_only=True))
+    with pytest.raises(RunError, match=r"snn of 'clin', repeat 1: no stored fit"):
+        _ = trained.outcome
 
 
 @pytest.mark.parametrize("variant", ["wrapped", "frozen", "nonsense"])
@@ -215,7 +216,8 @@ def test_settings_shape_the_block(fold, tiny):
 
 
 def test_survival_outcomes_know_the_median_training_risk(fold, tiny, store):
-    outcome, model = train_encoder(fold, "clin", tiny(), store)
+    trained = train_encoder(fold, "clin", tiny(), store)
+    outcome, model = trained.outcome, trained.model
     train = fold.train.select(["clin"])
     risk = objective_for(fold).predict(predict_logits(model, train, device="cpu"))["risk"]
     assert outcome.facts["train_risk_median"] == pytest.approx(np.median(risk))
@@ -239,17 +241,22 @@ def test_warmup_reaches_the_training(tiny):
 
 @pytest.fixture
 def recipe(tiny):
-    return Recipe("snn", "", ("clin",), fit_settings(tiny(), patience=None), device="cpu")
+    return Recipe("snn", ("clin",), fit_settings(tiny(), patience=None), device="cpu")
 
 
-def _build(fold):
-    return lambda: Unimodal("clin", training.build_encoder(fold, "clin"))
+def _train(fold, recipe, store, facts=None, **how):
+    labels = Labels("snn", ("clin",), {"facts": facts or {}})
+
+    def build():
+        return Unimodal("clin", training.build_encoder(fold, "clin"))
+
+    return train_recipe(fold, recipe, build, store, labels=labels, **how)
 
 
 def test_a_fit_that_is_not_validated_does_not_depend_on_the_validation_part(fold, recipe, store):
     other = replace(fold, val=fold.val.subset(range(3)))
     kept = {
-        (name, validated): train_recipe(part, recipe, _build(fold), store, validated=validated)[0]
+        (name, validated): _train(part, recipe, store, validated=validated).outcome
         for name, part in (("own", fold), ("other", other))
         for validated in (True, False)
     }
@@ -262,17 +269,17 @@ def test_a_fit_that_is_not_validated_does_not_depend_on_the_validation_part(fold
 def test_without_validation_there_is_no_patience(fold, recipe, store):
     patient = replace(recipe, fit=replace(recipe.fit, patience=2))
     with pytest.raises(SettingsError, match="patience=None"):
-        train_recipe(fold, patient, _build(fold), store, validated=False)
+        _ = _train(fold, patient, store, validated=False).outcome
 
 
 def test_another_way_to_read_logits_is_used_for_the_test_part_and_the_median(fold, recipe, store):
     def flipped(model, samples):
         return -predict_logits(model, samples, device="cpu")
 
-    usual, model = train_recipe(fold, recipe, _build(fold), store)
-    other, _ = train_recipe(
-        fold, recipe, _build(fold), store, code="flipped", logits_of=flipped, facts={"flipped": 1}
-    )
+    trained = _train(fold, recipe, store)
+    usual, model = trained.outcome, trained.model
+    # A key of its own, since the code that reads the logits is that of a module of the package.
+    other = _train(fold, recipe, store, code=[AMC], logits_of=flipped, facts={"flipped": 1}).outcome
     predict = objective_for(fold).predict
     expected = predict(flipped(model, fold.test.select(["clin"])))["risk"]
     np.testing.assert_array_equal(other.prediction["risk"], expected)
@@ -290,3 +297,52 @@ def test_explicit_class_weights_reach_the_loss(folds, recipe):
     assert training.objective_of(fold, weighted).class_weights.tolist() == [0.25, 0.75]
     with pytest.raises(SettingsError, match="expected 2 positive numbers"):
         training.objective_of(fold, replace(recipe.fit, class_weights="1,1,1"))
+
+
+# --- outcomes that are known already
+
+
+def _recalling(store, **content):
+    """A store that knows one outcome."""
+    return FitStore(store.folder, recall=lambda key: dict(content) if content else None)
+
+
+@pytest.fixture
+def content(fold, tiny, store):
+    """What a record keeps of the outcome of a fit."""
+    outcome = train_encoder(fold, "clin", tiny(), store).outcome
+    names = ("ids", "prediction", "metrics", "n_train", "seconds", "history", "facts", "headline")
+    return {name: getattr(outcome, name) for name in names}
+
+
+def test_a_known_outcome_is_neither_trained_nor_fetched(fold, tiny, tmp_path, content, monkeypatch):
+    monkeypatch.setattr(training, "fit", None)
+    empty = FitStore(tmp_path / "empty")
+    known = train_encoder(fold, "clin", tiny(), _recalling(empty, **content))
+    assert known.outcome.metrics == content["metrics"]
+    assert (known.outcome.method, known.outcome.modalities) == ("snn", ("clin",))
+    assert not (tmp_path / "empty").exists()
+    with pytest.raises(TypeError):  # the model itself has to be trained
+        _ = known.model
+
+
+def test_what_was_recorded_in_part_is_made_again_for_a_headline(fold, tiny, store, content):
+    part = content | {"headline": False, "metrics": {"c_index": 0.0}}
+    assert train_encoder(fold, "clin", tiny(), _recalling(store, **part)).outcome.metrics != {
+        "c_index": 0.0
+    }
+
+
+def test_a_fresh_store_takes_nothing_that_was_there(fold, tiny, store, content, monkeypatch):
+    trained = []
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **o: trained.append(1) or fit(*a, **o))
+    fresh = FitStore(store.folder, recall=lambda key: dict(content), fresh=True)
+    for _ in range(2):  # but what it made itself
+        _ = train_encoder(fold, "clin", tiny(), fresh).outcome
+    assert trained == [1]
+
+
+def test_device_and_version_are_part_of_the_key_as_they_are_resolved(fold, tiny, store):
+    keys = {train_encoder(fold, "clin", tiny(device=d), store).key for d in ("auto", "cpu")}
+    assert len(keys) == (2 if torch.cuda.is_available() else 1)
