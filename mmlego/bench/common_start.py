@@ -15,6 +15,8 @@ from mmlego.bench.training import Recipe, build_block, derived_seed, fit_setting
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import ModalityError, SettingsError
 from mmlego.lego.block import LegoBlock
+from mmlego.methods.names import LEGO_BLOCK
+from mmlego.methods.names import SNN as SNN_NAME
 from mmlego.models.baselines.weight_merging import dare, soup, spherical_soup, task_arithmetic, ties
 from mmlego.models.encoders.snn import SNN, SNNEncoder
 from mmlego.models.encoders.unimodal import Unimodal
@@ -105,7 +107,7 @@ def train_block_from_start(
 
     return train_recipe(
         fold,
-        _recipe("lego_block", modality, settings, options),
+        _recipe(LEGO_BLOCK, modality, settings, options),
         build,
         store,
         parent=encoder[0].key if encoder else "",
@@ -134,7 +136,7 @@ def train_encoder_from_start(
 
     return train_recipe(
         fold,
-        _recipe("snn", table, settings, {"start": settings.seed}),
+        _recipe(SNN_NAME, table, settings, {"start": settings.seed}),
         build,
         store,
         code=code_digest(block_start),

@@ -19,7 +19,6 @@ from mmlego.bench.store.fits import FitStore
 from mmlego.bench.training import (
     Log,
     Recipe,
-    encoder_method,
     fit_settings,
     objective_of,
     train_block,
@@ -29,7 +28,10 @@ from mmlego.bench.training import (
 from mmlego.bench.tuning.values import Chosen, load_chosen
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import SettingsError
-from mmlego.methods.registry import METHODS, Method
+from mmlego.methods.encoders import encoder_for
+from mmlego.methods.method import EITHER, ESTIMATOR, MULTIMODAL, WEIGHTS, Method
+from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
+from mmlego.methods.registry import METHODS
 from mmlego.models.encoders.unimodal import Unimodal
 
 BLOCKS = "wrapped"
@@ -50,7 +52,7 @@ def methods_for(fold: Fold, names: Sequence[str], wanted: Sequence[str] = ()) ->
     return [
         name
         for name, method in METHODS.items()
-        if (name in wanted if wanted else not method.asked) and suits(method, fold, names)
+        if (name in wanted if wanted else not method.opt_in) and suits(method, fold, names)
     ]
 
 
@@ -59,7 +61,7 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     tables = [name for name in names if fold.kinds[name] == "tabular"]
     bags = [name for name in names if fold.kinds[name] in ("bag", "series")]
     images = [name for name in names if fold.kinds[name] == "image"]
-    if method.modalities == "weights" or (method.modalities == "many" and len(names) < 2):
+    if method.kind == WEIGHTS or (method.kind == MULTIMODAL and len(names) < 2):
         return False
     if images and not method.images:
         return False
@@ -73,7 +75,7 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
         "tables+bag": bool(tables) and len(bags) == 1,
         "survival": fold.task == "survival",
         "classes": fold.task == "classification",
-    }[method.takes]
+    }[method.requires]
 
 
 def train_multimodal(
@@ -151,7 +153,7 @@ class Bench:
         """The trained encoder of one modality."""
         if name not in self._encoders:
             kind = self.fold.kinds[name]
-            values = self.chosen.of(encoder_method(kind), role_of_kind(kind))
+            values = self.chosen.of(encoder_for(kind), role_of_kind(kind))
             self._encoders[name] = train_encoder(
                 self.fold,
                 name,
@@ -166,7 +168,7 @@ class Bench:
     def block(self, name: str) -> tuple[Outcome, Unimodal]:
         """The trained block of one modality, wrapped round its encoder."""
         if name not in self._blocks:
-            values = self.chosen.of("lego_block", role_of_kind(self.fold.kinds[name]))
+            values = self.chosen.of(LEGO_BLOCK, role_of_kind(self.fold.kinds[name]))
             self._blocks[name] = train_block(
                 self.fold,
                 name,
@@ -182,15 +184,15 @@ class Bench:
 
     def unimodal(self, name: str, wanted: Sequence[str] = ()) -> Iterator[Outcome]:
         """Every method that takes a single modality, on one modality."""
-        own = encoder_method(self.fold.kinds[name])
+        own = encoder_for(self.fold.kinds[name])
         for method in methods_for(self.fold, [name], wanted):
-            if METHODS[method].modalities == "columns":
+            if METHODS[method].kind == ESTIMATOR:
                 yield self.classical(method, [name], "one modality")
             elif method == own:
                 yield self.encoder(name)[0]
-            elif method == "lego_block":
+            elif method == LEGO_BLOCK:
                 yield self.block(name)[0]
-            elif METHODS[method].modalities == "any":
+            elif METHODS[method].kind == EITHER:
                 yield self.whole(method, [name])[0]
 
     def multimodal(
@@ -198,17 +200,16 @@ class Bench:
     ) -> Iterator[Outcome]:
         """Every method that takes several modalities, on one set of them."""
         for method in methods_for(self.fold, names, wanted):
-            kind = METHODS[method].modalities
-            if kind == "columns":
+            if METHODS[method].kind == ESTIMATOR:
                 yield self.classical(method, names, variant)
-            elif method == "ensemble":
+            elif method == ENSEMBLE:
                 yield self.ensemble(names, variant)
-            elif method == "lego_merge":
+            elif method == LEGO_MERGE:
                 yield self.best_block(names, variant)
                 yield self.merge(names, variant)
-            elif method == "lego_fuse":
+            elif method == LEGO_FUSE:
                 yield self.fuse(names, variant)
-            elif kind in ("many", "any"):
+            elif METHODS[method].network:
                 yield self.whole(method, names, variant)[0]
 
     def whole(
@@ -278,7 +279,7 @@ class Bench:
 
     def fuse(self, names: Sequence[str], variant: str, mode: str = "stack") -> Outcome:
         """The blocks fused and tuned for two epochs."""
-        values = self.chosen.of("lego_fuse", "all")
+        values = self.chosen.of(LEGO_FUSE, "all")
         epochs = getattr(self.settings, "tune_epochs", FUSED_FOR)
         (found,) = tuned_outcomes(
             self.fold,

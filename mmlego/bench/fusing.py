@@ -33,6 +33,7 @@ from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
 
 MODES = ("stack", "weave")
 
@@ -118,7 +119,7 @@ def tuned_outcomes(
             stored.tensors[f"epoch_{epochs}"],
             test,
             fold,
-            method="lego_merge" if mode == "merge" else "lego_fuse",
+            method=LEGO_MERGE if mode == "merge" else LEGO_FUSE,
             variant=f"{mode}, {epochs} epochs",
             modalities=members,
             n_train=len(paired),

@@ -15,6 +15,7 @@ from mmlego.errors import ModalityError
 from mmlego.learning.predict import predict_logits
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_MERGE
 from mmlego.models.baselines.ensemble import Ensemble
 from mmlego.models.baselines.first_present import FirstPresent
 
@@ -56,7 +57,7 @@ def merge_outcome(
 ) -> Outcome:
     """Merge the blocks of some modalities and test on everyone who has at least one of them."""
     model = LegoMerge(pick(blocks, names), weights=weights, **(DEFAULTS | options))
-    return score(fold, model, names, "lego_merge", variant, device=device, headline=headline)
+    return score(fold, model, names, LEGO_MERGE, variant, device=device, headline=headline)
 
 
 def ensemble_outcome(
@@ -71,9 +72,7 @@ def ensemble_outcome(
 ) -> Outcome:
     """Average the outputs of unimodal models, which needs no training either."""
     model = Ensemble(pick(models, names), average=average)
-    return score(
-        fold, model, names, "ensemble", variant or average, device=device, headline=headline
-    )
+    return score(fold, model, names, ENSEMBLE, variant or average, device=device, headline=headline)
 
 
 def score(
@@ -127,7 +126,7 @@ def first_present_outcome(
     outcomes: Mapping[str, Outcome],
     *,
     variant: str,
-    method: str = "lego_block",
+    method: str = LEGO_BLOCK,
     device: str = "auto",
 ) -> Outcome:
     """Everyone who has a modality, predicted by the best model that they have the data for.

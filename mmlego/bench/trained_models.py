@@ -20,6 +20,7 @@ from mmlego.learning.loop import fit
 from mmlego.learning.objectives import objective_for
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import ENSEMBLE, LEGO_FUSE, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.models.baselines.ensemble import Ensemble
 
@@ -67,11 +68,7 @@ def main_set(fold: Fold) -> tuple[str, tuple[str, ...]]:
 
 def methods_on(fold: Fold, names: Sequence[str], among: Sequence[str] = ()) -> list[str]:
     """Networks and merges that suit the modalities, in the order of the registry."""
-    return [
-        name
-        for name in methods_for(fold, names, among)
-        if METHODS[name].modalities in ("many", "any")
-    ]
+    return [name for name in methods_for(fold, names, among) if METHODS[name].several]
 
 
 def subjects(bench: Bench, methods: Sequence[str]) -> Iterator[Subject]:
@@ -82,14 +79,14 @@ def subjects(bench: Bench, methods: Sequence[str]) -> Iterator[Subject]:
     """
     kind, names = main_set(bench.fold)
     for method in methods:
-        if method == "ensemble":
+        if method == ENSEMBLE:
             models = {name: bench.encoder(name)[1].model for name in names}
             yield Subject(method, Ensemble(models), names)
-        elif method == "lego_merge":
+        elif method == LEGO_MERGE:
             blocks = pick(bench.blocks(names), names)
             yield Subject(method, LegoMerge(blocks), names)
             yield Subject(method, LegoMerge(blocks, head_mode="static"), names, STATIC)
-        elif method == "lego_fuse":
+        elif method == LEGO_FUSE:
             yield Subject(method, tuned_stack(bench, names), names)
         else:
             yield Subject(method, bench.whole(method, names, INPUT_TITLES[kind])[1], names)
@@ -109,7 +106,7 @@ def tuned_stack(bench: Bench, names: Sequence[str]) -> LegoFuse:
         objective_for(fold),
         settings=fit_settings(
             settings,
-            **dict(bench.chosen.of("lego_fuse", "all").fit)
+            **dict(bench.chosen.of(LEGO_FUSE, "all").fit)
             | {"epochs": FUSED_FOR, "patience": None, "output_bias": "as_built"},
         ),
         seed=seed_of(bench, "stack", tuple(names)),

@@ -12,10 +12,8 @@ from mmlego.data import Cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.errors import MetricError
-from mmlego.methods.registry import METHODS
+from mmlego.methods.registry import titled
 from mmlego.reporting.published import has_published, published_for, role_of
-
-METHOD_NAMES = {name: method.title for name, method in METHODS.items()}
 
 
 def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
@@ -28,7 +26,7 @@ def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
 
 def method_label(outcome: Outcome) -> str:
     """Name of a method and its variant, such as ``LegoFuse (stack, 2 epochs)``."""
-    name = METHOD_NAMES.get(outcome.method, outcome.method)
+    name = titled(outcome.method)
     return name if outcome.variant in ("", "default") else f"{name} ({outcome.variant})"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmlego.bench.inputs import INPUT_TITLES, JOINED, SEPARATE, TABLES
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_for, role_of
 
@@ -17,7 +18,7 @@ from mmlego.reporting.published import published_for, role_of
 PUBLISHED_REPEATS = 5
 ALONE = "one modality"
 BEST, BEST_TITLE = "best by validation, ", "Best single block"
-FOCUS = ("lego_merge", "lego_fuse")
+FOCUS = (LEGO_MERGE, LEGO_FUSE)
 CLINICAL = "clin"
 GROUPS = {
     "multimodal": "multimodal",

@@ -7,6 +7,7 @@ import pytest
 from mmlego.errors import DataError, ShapeError
 from mmlego.figures import critical_difference_plot, style
 from mmlego.figures.ranking import cliques
+from mmlego.methods.registry import METHODS
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def ranks():
 @pytest.fixture
 def many():
     values = np.linspace(3, 16, 18)
-    methods = [method for _, members in style.FAMILIES.values() for method in members][:18]
+    methods = list(METHODS)[:18]
     return pd.DataFrame(
         {"label": [style.title(name) for name in methods], "rank": values, "method": methods}
     )

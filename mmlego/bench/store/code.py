@@ -21,6 +21,8 @@ _NOT_NUMERIC = (
     "mmlego.bench.settings",
     "mmlego.bench.store.fits",
     "mmlego.data.paths",
+    "mmlego.methods.method",
+    "mmlego.methods.names",
     "mmlego.reporting.outcomes",
     "mmlego.runs.session",
     "mmlego.runs.settings",

@@ -25,19 +25,21 @@ from mmlego.bench.inputs import JOINED, SEPARATE, input_sets, wholes
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import encoder_method, fit_settings
+from mmlego.bench.training import fit_settings
 from mmlego.bench.tuning.space import given_values, light_values, readable, suggest
 from mmlego.bench.tuning.values import Chosen, study_name
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import RunError, TrainingError
 from mmlego.learning.loop import fit
 from mmlego.learning.objectives import objective_for
-from mmlego.methods.registry import METHODS
+from mmlego.methods.encoders import encoder_for
+from mmlego.methods.method import EITHER, FUSED, MERGED, UNIMODAL
+from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE
+from mmlego.methods.registry import METHODS, unimodal_methods
 
 _RANDOM_TRIALS = 4
 _DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _FEWEST_FOR_IMPORTANCE = 4
-_FIRST = ("snn", "abmil", "convnet", "lego_block")
 
 
 @dataclass(frozen=True)
@@ -84,23 +86,24 @@ def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Task]:
         if role in known:
             continue
         known.add(role)
-        own = (encoder_method(fold.kinds[name]), "lego_block")
+        own = (encoder_for(fold.kinds[name]), LEGO_BLOCK)
         for method in methods_for(fold, [name], wanted):
-            if method in own or METHODS[method].modalities == "any":
+            if method in own or METHODS[method].kind == EITHER:
                 found.append(Task(method, role, (name,)))
     sets = input_sets(fold)
     names = sets.get(JOINED) or sets.get(SEPARATE) or ()
     for method in methods_for(fold, names, wanted) if names else []:
-        if METHODS[method].trained and METHODS[method].modalities in ("any", "many"):
+        if METHODS[method].several and METHODS[method].trained != MERGED:
             found.append(Task(method, "all", tuple(names)))
     return sorted(found, key=lambda task: (_turn(task), task.name))
 
 
 def _turn(task: Task) -> int:
     """When a search can start: encoders, then blocks, then what needs neither, fusion last."""
-    if task.method in _FIRST:
-        return _FIRST.index(task.method)
-    return len(_FIRST) + (task.method == "lego_fuse")
+    first = unimodal_methods()
+    if task.method in first:
+        return first.index(task.method)
+    return len(first) + (METHODS[task.method].trained == FUSED)
 
 
 def search(
@@ -214,11 +217,11 @@ def _mean_loss(
 
 def _val_loss(task: Task, bench: Bench) -> float:
     """Validation loss of the model of one trial on one fold."""
-    if task.method == "lego_fuse":
+    if task.method == LEGO_FUSE:
         return _fused_val_loss(task, bench)
-    if task.method == "lego_block":
+    if task.method == LEGO_BLOCK:
         outcome = bench.block(task.names[0])[0]
-    elif METHODS[task.method].modalities == "one":
+    elif METHODS[task.method].kind == UNIMODAL:
         outcome = bench.encoder(task.names[0])[0]
     else:
         outcome = bench.whole(task.method, task.names)[0]
@@ -227,7 +230,7 @@ def _val_loss(task: Task, bench: Bench) -> float:
 
 def _fused_val_loss(task: Task, bench: Bench) -> float:
     """Validation loss of a stack after its tuning epochs, which have no early stopping."""
-    values = bench.chosen.of("lego_fuse", "all")
+    values = bench.chosen.of(LEGO_FUSE, "all")
     names = sorted(task.names)
     paired, val = (
         part.select(names).having(names, how="all") for part in (bench.fold.train, bench.fold.val)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import printed_in
 from mmlego.reporting.published import read_published
-from mmlego.studies.amc.run import TOKEN_MODELS
 
 TABLE = "amc.csv"
 COLUMNS = ["method", "variant", "metric", "published", "published_sd", "why"]
@@ -15,15 +16,6 @@ _METRICS = {
     "Recall": "balanced_accuracy",
     "F1": "macro_f1",
     "c_index": "c_index",
-}
-_MODELS = {
-    "FlexMoE": "flexmoe",
-    "FuseMoE": "fusemoe",
-    "LiMoE": "limoe",
-    "MAGGate": "maggate",
-    "MulT": "mult",
-    "TF": "tensor_fusion",
-    "MUSE": "muse",
 }
 # A change of the published ablations, by the name that it has here; both rules get the number.
 _CHANGES = {
@@ -91,16 +83,17 @@ def published_amc(cohort: str) -> pd.DataFrame:
 def _places(table: str, model: str) -> list[tuple[str, str]]:
     """Methods and variants here that a published row belongs to."""
     if table in ("Table1", "Table2", "Table3", "Table8"):
-        if model == "AMC":
-            return [("amc", "literal"), ("amc", "inverse")]
-        return [(_MODELS[model], "")] if _MODELS.get(model) in TOKEN_MODELS else []
+        method = next((name for name, row in printed_in(TABLE) if row.model == model), "")
+        if method == AMC:
+            return [(AMC, "literal"), (AMC, "inverse")]
+        return [(method, "")] if method else []
     if table in ("Table4", "Table5", "Table6"):
         if model == "AMC w/o Token Fusion":
-            return [("amc", "no_fusion")]
+            return [(AMC, "no_fusion")]
         change = _CHANGES.get(model)
-        return [("amc", f"{change}, {rule}") for rule in ("literal", "inverse")] if change else []
+        return [(AMC, f"{change}, {rule}") for rule in ("literal", "inverse")] if change else []
     names = _ALONE.get(model.removeprefix("AMC unimodal "), ())
-    return [("amc", f"only {name}") for name in names] if table == "Table11" else []
+    return [(AMC, f"only {name}") for name in names] if table == "Table11" else []
 
 
 def published_entropies() -> tuple[float, float]:

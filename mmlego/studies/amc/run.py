@@ -16,24 +16,14 @@ from mmlego.bench.store.fits import FitStore
 from mmlego.bench.training import Recipe, derived_seed, fit_settings, objective_of, train_recipe
 from mmlego.bench.withholding import complete_training
 from mmlego.data.folds.fold import Fold
-from mmlego.methods.registry import METHODS
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import METHODS, rivals_on_tokens
 from mmlego.models.baselines.first_present import OnItsOwn
 from mmlego.runs.settings import AMCBase, AMCSettings
 
-AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
 BEST_ALONE = "best modality by validation"
 RULES = {LITERAL: "literal", INVERSE: "inverse"}
-# The models that share AMC's tokens; they differ in how these are fused.
-TOKEN_MODELS = (
-    "flexmoe",
-    "fusemoe",
-    "limoe",
-    "maggate",
-    "mult",
-    "tensor_fusion",
-    "muse",
-)
 _SIZES = ("tokens", "width", "heads", "dropout", "tokenizer")
 _OWN_SIZES = (
     *_SIZES,
@@ -321,7 +311,7 @@ def train_rivals(
     for bench in benches(folds, settings, store, log) if settings.rivals else ():
         names = separate_names(bench.fold)
         for method in methods_for(bench.fold, names, settings.rivals):
-            if method in TOKEN_MODELS:
+            if method in rivals_on_tokens():
                 yield _token_model(bench, method, names, settings)
             else:
                 yield from bench.multimodal(names, INPUT_TITLES[SEPARATE], [method])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.reporting.published import role_of
 from mmlego.runs.record import read_records
 from mmlego.runs.results import load_metrics
@@ -35,20 +36,20 @@ _OTHER_PAGES = (
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
 GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
-BEST, ENSEMBLE = "best single block", "ensemble"
+BEST = "best single block"
 # (method, variant) -> name of the row in the summary; these see every modality
 _ROWS = {
-    ("lego_block", "best by validation"): BEST,
-    ("ensemble", "logits"): ENSEMBLE,
-    ("lego_merge", "default"): MERGE,
-    ("lego_merge", "merge, 2 epochs"): "LegoMerge, tuned 2 epochs",
-    ("lego_fuse", "stack, 2 epochs"): FUSE,
-    ("lego_fuse", "weave, 2 epochs"): "LegoFuse (weave, 2 epochs)",
+    (LEGO_BLOCK, "best by validation"): BEST,
+    (ENSEMBLE, "logits"): ENSEMBLE,
+    (LEGO_MERGE, "default"): MERGE,
+    (LEGO_MERGE, "merge, 2 epochs"): "LegoMerge, tuned 2 epochs",
+    (LEGO_FUSE, "stack, 2 epochs"): FUSE,
+    (LEGO_FUSE, "weave, 2 epochs"): "LegoFuse (weave, 2 epochs)",
 }
 _UNIMODAL = {
-    ("snn", ""): "SNN",
-    ("abmil", ""): "ABMIL",
-    ("lego_block", "wrapped"): "LegoBlock (wrapped)",
+    (SNN, ""): "SNN",
+    (ABMIL, ""): "ABMIL",
+    (LEGO_BLOCK, "wrapped"): "LegoBlock (wrapped)",
 }
 CONTRASTS = ((MERGE, BEST), (MERGE, ENSEMBLE), (FUSE, BEST), (FUSE, MERGE))
 

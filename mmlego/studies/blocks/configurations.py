@@ -14,6 +14,7 @@ from mmlego.bench.training import Recipe, build_block, fit_settings, train_block
 from mmlego.data.folds.fold import Fold
 from mmlego.lego.profiles import PROFILES, Knobs, resolve
 from mmlego.lego.spectrum import CONTEXTS
+from mmlego.methods.names import LEGO_BLOCK
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import BlockAblationSettings
 
@@ -190,7 +191,7 @@ def _train_from_one_start(
 
     shape = {"profile", "latent_channels", "latent_dim", "depth"}
     recipe = Recipe(
-        method="lego_block",
+        method=LEGO_BLOCK,
         variant=BLOCKS,
         names=(modality,),
         fit=fit_settings(settings),

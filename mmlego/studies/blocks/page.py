@@ -12,6 +12,7 @@ from mmlego import figures
 from mmlego.bench.outcome import Outcome
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.standings import difference_text
 from mmlego.runs.session import Session
@@ -50,10 +51,10 @@ def arm_table(session: Session) -> pd.DataFrame:
 def _parts(outcome: Outcome) -> tuple[str, str, str]:
     """Model, ablation and level of an outcome."""
     ablation, _, level = outcome.variant.partition(": ")
-    if outcome.method == "lego_fuse":
+    if outcome.method == LEGO_FUSE:
         level, _, mode = level.rpartition(", ")
         return f"LegoFuse ({mode})", ablation, level
-    return (MERGE if outcome.method == "lego_merge" else ALONE), ablation, level
+    return (MERGE if outcome.method == LEGO_MERGE else ALONE), ablation, level
 
 
 def merged(session: Session, ablation: str) -> pd.DataFrame:
@@ -98,7 +99,7 @@ def tracking_change(session: Session) -> Figure | None:
         return None
     wide = table.pivot(index="repeat", columns="level", values="value")
     rows = [
-        {"label": arm.level, "method": "lego_merge", "repeat": repeat, "value": value}
+        {"label": arm.level, "method": LEGO_MERGE, "repeat": repeat, "value": value}
         for arm in _changed(_arms(session, "A1"))
         for repeat, value in (wide[arm.level] - wide[arm.reference]).items()
     ]
@@ -199,7 +200,7 @@ def imaginary_table(session: Session) -> pd.DataFrame:
     alone = {
         (o.variant.partition(": ")[2], o.modalities, o.repeat): o
         for o in session.outcomes
-        if o.method == "lego_block" and o.variant.startswith("A1: ")
+        if o.method == LEGO_BLOCK and o.variant.startswith("A1: ")
     }
     rows = [
         {

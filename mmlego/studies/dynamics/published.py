@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from mmlego.methods.registry import printed_in
 from mmlego.reporting.published import read_published
 
 TABLE = "mmdynamics.csv"
@@ -19,39 +20,11 @@ _METRICS = {
     "F1": "f1",
     "AUC": "auc",
 }
-# (table, model) -> (method, variant); a variant "" is that of a rival
-_CELLS, _ABLATION, _IMAGES, _MASKED, _CHECKPOINT = (
-    "Reproduction_RNA_protein",
-    "Ablation_figure_digitised_R+P",
-    "Image_dynamics",
-    "Masked_image_test",
-    "Computed_here_from_official_checkpoint",
-)
-_TABULAR = {
-    (_CELLS, "KNN (early)"): ("knn", ""),
-    (_CELLS, "LR (early)"): ("logistic", ""),
-    (_CELLS, "NN (early)"): ("mlp", ""),
-    (_CELLS, "RF (early)"): ("random_forest", ""),
-    (_CELLS, "SVM (early)"): ("svm", ""),
-    (_CELLS, "HEALNet (intermediate)"): ("healnet", ""),
-    (_CELLS, "MCAT (late)"): ("mcat", ""),
-    (_CELLS, "MM static (late) R+P"): ("mm_static", "static"),
-    (_CELLS, "MM dynamics (late) R+P"): ("mm_dynamics", "both"),
-    (_ABLATION, "None"): ("mm_dynamics", "none"),
-    (_ABLATION, "FI only"): ("mm_dynamics", "fi_only"),
-    (_ABLATION, "MI only"): ("mm_dynamics", "mi_only"),
-}
-_IMAGE = {
-    (_IMAGES, "CNN I"): ("convnet", ""),
-    (_IMAGES, "MM dynamics R+I"): ("mm_dynamics", "both, rna and images"),
-    (_IMAGES, "MM dynamics P+I"): ("mm_dynamics", "both, protein and images"),
-    (_IMAGES, "MM static P+R+I"): ("mm_static", "static"),
-    (_IMAGES, "MM dynamics P+R+I"): ("mm_dynamics", "both"),
-    (_MASKED, "MM dynamics P+R+I(grey 0.5)"): ("mm_dynamics", "both, gray"),
-    (_MASKED, "MM static P+R+I(grey 0.5)"): ("mm_static", "static, gray"),
-    (_MASKED, "MM dynamics P+R"): ("mm_dynamics", "both, without images"),
-}
-_ORIGINAL = {(_CHECKPOINT, "Multimodal Dynamics (CVPR 2022 repo)"): ("mm_dynamics", "both")}
+# Tables of the file that are about the runs on two tables, on images, and on ROSMAP.
+_CHECKPOINT = "Computed_here_from_official_checkpoint"
+_TABULAR = ("Reproduction_RNA_protein", "Ablation_figure_digitised_R+P")
+_IMAGE = ("Image_dynamics", "Masked_image_test")
+_ORIGINAL = (_CHECKPOINT,)
 # The published checkpoint on its own 106 test samples of ROSMAP, by modality.
 CHECKPOINT_ERRORS = {
     "mrna": {"mean_true": 0.646, "mean_predicted": 0.669, "mae": 0.108, "above_0.1": 0.585,
@@ -94,17 +67,22 @@ def published_dynamics(
     seen = set(modalities)
     donors = cohort == "citeseq-hspc" and split_unit == "donor" and repeats == _DONORS and whole
     if images:
-        known, same = _IMAGE, donors and seen == _CELLS_AND | {"img"}
+        tables, same = _IMAGE, donors and seen == _CELLS_AND | {"img"}
         why = "" if same else "another task: cells of bone marrow beside RNA and protein"
     elif cohort == "rosmap":
-        known = _ORIGINAL
+        tables = _ORIGINAL
         same = split_unit == "official_full" and seen == _ROSMAP and whole
         why = "" if same else "another training part, or other inputs"
     elif cohort.startswith("citeseq"):
-        known, same = _TABULAR, donors and seen == _CELLS_AND
+        tables, same = _TABULAR, donors and seen == _CELLS_AND
         why = "" if same else _OTHER_CELLS
     else:
         return pd.DataFrame(columns=COLUMNS)
+    known = {
+        (row.table, row.model): (name, row.variant)
+        for name, row in printed_in(TABLE)
+        if row.table in tables
+    }
     rows = []
     for row in read_published(TABLE).itertuples():
         if (row.table, row.model) in known and row.metric in _METRICS:

@@ -14,6 +14,8 @@ from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_BLOCK
+from mmlego.methods.registry import titled
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of
@@ -28,7 +30,7 @@ def sizes(session: Session) -> str:
     """Sizes of the trained models and how long their training took."""
     rows = pd.DataFrame(
         {
-            "model": views.METHOD_NAMES[o.method] + (f" ({o.variant})" if o.variant else ""),
+            "model": titled(o.method) + (f" ({o.variant})" if o.variant else ""),
             "parameters": o.facts["n_parameters"],
             "seconds": o.seconds,
             "best": o.facts["best_epoch"],
@@ -98,7 +100,7 @@ def _blocks_against_encoders(
     """For every modality, the wrapped block against its encoder."""
     by_modality: dict[str, dict[str, str]] = {}
     for o in session.outcomes:
-        kind = "encoder" if o.method != "lego_block" else o.variant
+        kind = "encoder" if o.method != LEGO_BLOCK else o.variant
         by_modality.setdefault(o.joined, {})[kind] = views.label(o, tables)
     return [
         pairing.compare(table, labels["wrapped"], labels["encoder"])

@@ -23,6 +23,7 @@ from mmlego.bench.outcome import Outcome
 from mmlego.bench.training import BLOCK_VARIANTS, risk_median
 from mmlego.data.folds.tabular import TABULAR
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.reporting.outcomes import value_table
 from mmlego.runs.session import FoldModels, Session
 
@@ -164,7 +165,7 @@ def headline_rows(
         for o in outcomes
         if set(o.modalities) == everything
         and o.n_test == full[o.repeat]
-        and o.method in ("lego_merge", "ensemble")
+        and o.method in (LEGO_MERGE, ENSEMBLE)
     ]
     return [*best, *rest]
 

@@ -18,12 +18,15 @@ from mmlego.bench.training import Recipe, build_block, derived_seed, fit_setting
 from mmlego.bench.withholding import divide_patients
 from mmlego.data.folds.fold import Fold
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.method import DIVIDED
+from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_MERGE
+from mmlego.methods.registry import in_role
 from mmlego.models.baselines.ensemble import Ensemble
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import BlockSettings, DisjointSettings
 
 COMMON = "common latent and head"
-END_TO_END = ("late_concat", "healnet")
+END_TO_END = in_role(DIVIDED)
 _SHAPE = {"profile", "latent_channels", "latent_dim", "depth"}
 
 
@@ -96,12 +99,12 @@ def counts(fold: Fold, names: Sequence[str]) -> dict[str, int]:
 
 def _subjects(bench: Bench, names: tuple[str, str]) -> Iterator[Subject]:
     kind = main_set(bench.fold)[0]
-    yield Subject("lego_merge", LegoMerge(bench.blocks(names)), names)
+    yield Subject(LEGO_MERGE, LegoMerge(bench.blocks(names)), names)
     common: dict[str, nn.Module] = {
         name: block_from_common_start(bench, name)[1].model for name in names
     }
-    yield Subject("lego_merge", LegoMerge(common), names, COMMON)
-    yield Subject("ensemble", Ensemble({name: bench.encoder(name)[1] for name in names}), names)
+    yield Subject(LEGO_MERGE, LegoMerge(common), names, COMMON)
+    yield Subject(ENSEMBLE, Ensemble({name: bench.encoder(name)[1] for name in names}), names)
     for method in methods_on(bench.fold, names, END_TO_END):
         yield Subject(method, bench.whole(method, names, INPUT_TITLES[kind])[1], names)
 
@@ -122,7 +125,7 @@ def block_from_common_start(bench: Bench, name: str) -> Trained:
     """
     fold, settings = bench.fold, bench.settings
     outcome, encoder = bench.encoder(name)
-    values = bench.chosen.of("lego_block", role_of_kind(fold.kinds[name]))
+    values = bench.chosen.of(LEGO_BLOCK, role_of_kind(fold.kinds[name]))
     options = settings.model_dump(include=_SHAPE) | dict(values.options)
 
     def start() -> Unimodal:
@@ -132,7 +135,7 @@ def block_from_common_start(bench: Bench, name: str) -> Trained:
         return Unimodal(name, load_shared(block, common_start(fold, settings)))
 
     recipe = Recipe(
-        method="lego_block",
+        method=LEGO_BLOCK,
         variant=BLOCKS,
         names=(name,),
         fit=fit_settings(settings, **values.fit),

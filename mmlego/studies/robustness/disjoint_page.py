@@ -11,20 +11,21 @@ from mmlego import figures
 from mmlego.bench.outcome import Outcome
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
-from mmlego.reporting import outcomes as views
+from mmlego.methods import names
+from mmlego.methods.registry import titled
 from mmlego.reporting import sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
 from mmlego.studies.robustness.disjoint import COMMON, counts, divided, overlap_name, pair
 
-MERGE = views.METHOD_NAMES["lego_merge"]
+MERGE = titled(names.LEGO_MERGE)
 COMMON_MERGE = f"{MERGE} ({COMMON})"
-ENSEMBLE = views.METHOD_NAMES["ensemble"]
+ENSEMBLE = titled(names.ENSEMBLE)
 
 
 def label(outcome: Outcome) -> str:
     """Name of a method, and of the start where it is common."""
-    name = views.METHOD_NAMES[outcome.method]
+    name = titled(outcome.method)
     return f"{name} ({COMMON})" if outcome.variant.endswith(COMMON) else name
 
 

@@ -37,15 +37,18 @@ from mmlego.data.folds.samples import Samples
 from mmlego.errors import RunError
 from mmlego.learning.predict import predict_logits
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.method import SCARCE, TRAINED_AGAIN
+from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
+from mmlego.methods.registry import in_role
 from mmlego.runs.settings import RobustnessSettings
 
 MISSING, IMBALANCE, CARDINALITY, EXTENSION = "missing", "imbalance", "cardinality", "extension"
 PARTS = (MISSING, IMBALANCE, CARDINALITY, EXTENSION)
-RETRAINED = "healnet"
+RETRAINED = in_role(TRAINED_AGAIN)
 BEFORE, AFTER, AGAIN = "before adding", "after adding", "trained again with"
 # Shares of the training samples that have the scarce modality.
 SHARES = (0.1, 0.25, 0.5, 1.0)
-UNDER_IMBALANCE = ("lego_merge", "ensemble", "late_concat", "multimodn", "healnet")
+UNDER_IMBALANCE = in_role(SCARCE)
 ALL, ONE, TWICE = "all instances", "one instance", "each instance twice"
 
 
@@ -107,7 +110,7 @@ def bags(fold: Fold) -> list[str]:
 
 def bag_blocks(bench: Bench) -> list[Subject]:
     """The block of every bag alone."""
-    return [Subject("lego_block", bench.block(name)[1], (name,)) for name in bags(bench.fold)]
+    return [Subject(LEGO_BLOCK, bench.block(name)[1], (name,)) for name in bags(bench.fold)]
 
 
 # --- modalities that are missing when a model is used
@@ -276,7 +279,7 @@ def extension(bench: Bench) -> list[Outcome]:
     blocks = bench.blocks(names)
     again = {
         method: bench.whole(method, names, INPUT_TITLES[kind])
-        for method in methods_on(bench.fold, names, [RETRAINED])
+        for method in methods_on(bench.fold, names, RETRAINED)
     }
     found = []
     for added in names:
@@ -288,8 +291,8 @@ def extension(bench: Bench) -> list[Outcome]:
         # Block and encoder are trained one after the other.
         seconds = bench.block(added)[0].seconds + bench.encoder(added)[0].seconds
         rows = [
-            (BEFORE, Subject("lego_merge", merged, old), 0.0),
-            (AFTER, Subject("lego_merge", larger, names), seconds),
+            (BEFORE, Subject(LEGO_MERGE, merged, old), 0.0),
+            (AFTER, Subject(LEGO_MERGE, larger, names), seconds),
         ]
         rows += [
             (AGAIN, Subject(method, model, names), outcome.seconds)

@@ -15,12 +15,12 @@ from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_MERGE, WEIGHT_MERGING
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
 from mmlego.runs.session import FoldModels, Session
 from mmlego.studies.lego.run import separate
 from mmlego.studies.weights.run import (
-    METHOD,
     OTHER_ENCODER,
     OWN_ENCODER,
     SHARED_ENCODER,
@@ -133,24 +133,24 @@ def _task(session: Session, shared: EncoderMerges, second: bool) -> tuple[Cohort
 
 
 def _label(outcome: Outcome) -> str:
-    if outcome.method != METHOD:
-        return LATENTS if outcome.method == "lego_merge" else BEST
+    if outcome.method != WEIGHT_MERGING:
+        return LATENTS if outcome.method == LEGO_MERGE else BEST
     return f"weights: {outcome.variant.removesuffix(f', {COMMON_START}')}"
 
 
 def _label_alone(outcome: Outcome) -> str:
-    return _label(outcome) if outcome.method == METHOD else OWN_WEIGHTS
+    return _label(outcome) if outcome.method == WEIGHT_MERGING else OWN_WEIGHTS
 
 
 def _label_encoder(outcome: Outcome) -> str:
-    if outcome.method != METHOD:
+    if outcome.method != WEIGHT_MERGING:
         return OWN_ENCODER
     return outcome.variant.removesuffix(f", {SHARED_ENCODER}")
 
 
 def _against(table: pd.DataFrame, rival: str) -> list[pairing.Paired]:
     """Every way of merging weights minus one other row, not yet corrected."""
-    names = dict.fromkeys(table.loc[table["method"] == METHOD, "label"])
+    names = dict.fromkeys(table.loc[table["method"] == WEIGHT_MERGING, "label"])
     return [pairing.compare(table, name, rival) for name in names]
 
 

@@ -30,11 +30,11 @@ from mmlego.data.folds.tabular import TABULAR, with_tabular
 from mmlego.errors import DataError, ModalityError
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import WEIGHT_MERGING
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.session import FoldModels, Session
 from mmlego.studies.lego.run import best_block, separate
 
-METHOD = "weight_merging"
 SHARED_ENCODER = "shared encoder"
 OWN_ENCODER, OTHER_ENCODER = "own encoder", "encoder of the other task"
 
@@ -56,8 +56,10 @@ class BlockMerges:
 
     def new(self) -> list[Outcome]:
         """The outcomes that no other notebook makes."""
-        merged = [o for o in (*self.together, *self.alone) if o.method == METHOD]
-        common = [o for o in self.together if o.method != METHOD and COMMON_START in o.variant]
+        merged = [o for o in (*self.together, *self.alone) if o.method == WEIGHT_MERGING]
+        common = [
+            o for o in self.together if o.method != WEIGHT_MERGING and COMMON_START in o.variant
+        ]
         return [*self.trained, *common, *merged]
 
 
@@ -193,13 +195,15 @@ def _merged_rows(
     for method in MERGES:
         merged = merge_weights(blocks, base, method, _drop_seed(fold, session))
         variant = f"{method}{suffix}"
-        together.append(score(fold, LegoMerge(merged), names, METHOD, variant, device=device))
+        together.append(
+            score(fold, LegoMerge(merged), names, WEIGHT_MERGING, variant, device=device)
+        )
         alone += [
             score(
                 fold,
                 Unimodal(name, merged[name]),
                 [name],
-                METHOD,
+                WEIGHT_MERGING,
                 variant,
                 device=device,
                 n_train=len(fold.train.having([name])),
@@ -231,7 +235,7 @@ def _encoder_rows(
                     fold,
                     _with_encoder(model, state),
                     [table],
-                    METHOD,
+                    WEIGHT_MERGING,
                     f"{name}, {SHARED_ENCODER}" if name in MERGES else name,
                     device=session.settings.device,
                     n_train=own.n_train,
@@ -250,7 +254,7 @@ def _with_encoder(model: Unimodal, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _drop_seed(fold: Fold, session: Session) -> int:
-    return derived_seed(session.settings.seed, fold.cohort, fold.unit, fold.repeat, METHOD)
+    return derived_seed(session.settings.seed, fold.cohort, fold.unit, fold.repeat, WEIGHT_MERGING)
 
 
 def _same_patients(session: Session, name: str) -> Cohort:
