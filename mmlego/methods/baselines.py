@@ -58,6 +58,7 @@ BASELINES: dict[str, Method] = {
         build=partial(LateFusion, fusion="concat"),
         kind=MULTIMODAL,
         page=PAGE,
+        additive=True,
         search=SearchSpace(dropouts={"dropout": 0.25}),
         making=_HIDDEN,
         printed=(Printed(_TABLE1, "SNN+ABMIL (concat, late)", "multimodal"),),

@@ -23,6 +23,7 @@ DYNAMICS: dict[str, Method] = {
         page=_PAGE,
         images=True,
         raw_images=True,
+        additive=True,
         search=_SEARCH,
         printed=(
             Printed(_FILE, "MM dynamics (late) R+P", _CELLS, "both"),
@@ -46,6 +47,7 @@ DYNAMICS: dict[str, Method] = {
         page=_PAGE,
         images=True,
         raw_images=True,
+        additive=True,
         search=_SEARCH,
         printed=(
             Printed(_FILE, "MM static (late) R+P", _CELLS, "static"),

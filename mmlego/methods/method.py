@@ -133,6 +133,8 @@ class Method:
         volumes: Whether it can be given volumes.
         raw_images: Whether it wants them with colors in [0, 1] rather than standardized.
         tokens: Whether it reads the tokens that AMC reads, and takes its sizes.
+        additive: Whether its logits are a sum of one function per modality, so that what only
+            several modalities tell together cannot be learned.
         opt_in: Whether it runs only where it is named.
         search: What is searched of it.
         making: How its cost and abilities are measured; None where they are not.
@@ -153,6 +155,7 @@ class Method:
     volumes: bool = False
     raw_images: bool = False
     tokens: bool = False
+    additive: bool = False
     opt_in: bool = False
     search: SearchSpace = SearchSpace()
     making: Making | None = None
