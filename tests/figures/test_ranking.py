@@ -7,6 +7,7 @@ import pytest
 from mmlego.errors import DataError, ShapeError
 from mmlego.figures import critical_difference_plot, style
 from mmlego.figures.ranking import cliques
+from mmlego.methods.names import LEGO_MERGE
 from mmlego.methods.registry import METHODS
 
 
@@ -14,7 +15,7 @@ from mmlego.methods.registry import METHODS
 def ranks():
     return pd.DataFrame(
         {"label": ["C", "A", "D", "B"], "rank": [2.9, 1.2, 3.8, 2.1],
-         "method": ["snn", "lego_merge", "own", "healnet"]}
+         "method": ["snn", LEGO_MERGE, "own", "healnet"]}
     )  # fmt: skip
 
 
