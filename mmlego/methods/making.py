@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -40,15 +41,15 @@ class Sizes:
     depth: int
     hidden: int | None = None
 
-    def latent(self) -> dict[str, int]:
+    def latent(self) -> dict[str, Any]:
         """The options that all methods with a latent share."""
         names = ("latent_channels", "latent_dim", "depth")
         return {name: getattr(self, name) for name in names}
 
-    def options(self, making: Making) -> dict[str, object]:
+    def options(self, making: Making) -> dict[str, Any]:
         """The options that set the inner sizes of a model: a latent, or hidden layers, or none."""
         if making.has_latent:
-            return dict(self.latent())
+            return self.latent()
         return {} if self.hidden is None or making.narrow is None else making.narrow(self.hidden)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from mmlego.methods.making import Parts, Sizes
+    from mmlego.methods.making import Sizes
 
 # What a method is given.
 UNIMODAL = "unimodal"
@@ -103,11 +103,11 @@ class Making:
         assemble: Makes the whole from parts.
     """
 
-    narrow: Callable[[int], dict[str, object]] | None = None
+    narrow: Callable[[int], dict[str, Any]] | None = None
     has_latent: bool = False
     part: Callable[[Sizes, str], nn.Module] | None = None
     wrap: Callable[[Sizes, str, nn.Module, int], nn.Module] | None = None
-    assemble: Callable[[Parts], nn.Module] | None = None
+    assemble: Callable[..., nn.Module] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

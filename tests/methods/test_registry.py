@@ -123,6 +123,12 @@ def test_options_of_narrow_models_are_those_of_the_model(name):
     assert set(METHODS[name].making.narrow(8)) <= set(known)
 
 
+def test_methods_of_one_class_have_keys_of_their_own():
+    """What their entries fix of the class decides the model, so it is part of its code."""
+    fixed = [m.build for m in METHODS.values() if isinstance(m.build, partial)]
+    assert len({codes.code_digest(build) for build in fixed}) == len(fixed) > 1
+
+
 def test_a_fit_does_not_depend_on_the_code_of_all_methods():
     """Else a method that is added would make every fit that was stored stale."""
     import ast
