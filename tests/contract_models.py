@@ -167,7 +167,7 @@ FURTHER = {
         f"MMDynamics {variant}": Setting(
             {**DYNAMICS, "variant": variant}, blind="classifiers"
         ).small(MMDynamics, additive=True)
-        for variant in VARIANTS
+        for variant in VARIANTS[1:]  # the first one is the method itself
     },
     "LIMoE separate": Setting(
         {**TOKENS, **EXPERTS, "reading": "separate"}, blind=TOKEN_STAND_INS
