@@ -47,7 +47,7 @@ def methods_for(fold: Fold, names: Sequence[str], wanted: Sequence[str] = ()) ->
     return [
         name
         for name, method in METHODS.items()
-        if (name in wanted if wanted else not method.asked) and suits(method, fold, names)
+        if (name in wanted if wanted else not method.opt_in) and suits(method, fold, names)
     ]
 
 
@@ -56,7 +56,7 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     tables = [name for name in names if fold.kinds[name] == "tabular"]
     bags = [name for name in names if fold.kinds[name] in ("bag", "series")]
     images = [name for name in names if fold.kinds[name] == "image"]
-    if method.modalities == "weights" or (method.modalities == "many" and len(names) < 2):
+    if method.kind == WEIGHTS or (method.kind == MULTIMODAL and len(names) < 2):
         return False
     if images and not method.images:
         return False
@@ -70,7 +70,7 @@ def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
         "tables+bag": bool(tables) and len(bags) == 1,
         "survival": fold.task == "survival",
         "classes": fold.task == "classification",
-    }[method.takes]
+    }[method.requires]
 
 
 @dataclass
@@ -168,7 +168,7 @@ class Bench:
 
     def unimodal(self, name: str, wanted: Sequence[str] = ()) -> Iterator[Outcome]:
         """Every method that takes a single modality, on one modality."""
-        own = encoder_method(self.fold.kinds[name])
+        own = encoder_for(self.fold.kinds[name])
         for method in methods_for(self.fold, [name], wanted):
             if METHODS[method].modalities == "columns":
                 yield self.estimator(method, [name]).outcome

@@ -29,6 +29,7 @@ from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.fuse import LegoFuse
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
 
 STACK, WEAVE, MERGE = "stack", "weave", "merge"
 MODES = (STACK, WEAVE)

@@ -16,6 +16,7 @@ from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_MERGE
 from mmlego.models.baselines.ensemble import Ensemble
 from mmlego.models.baselines.first_present import FirstPresent, OnItsOwn
 from mmlego.models.encoders.unimodal import Unimodal

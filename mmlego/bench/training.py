@@ -30,12 +30,10 @@ from mmlego.learning.objectives import Objective, objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.settings import FitSettings
 from mmlego.lego.block import LegoBlock
-from mmlego.models.encoders.amil import ABMIL
-from mmlego.models.encoders.snn import SNN
+from mmlego.methods.encoders import ENCODERS, encoder_for
+from mmlego.methods.names import LEGO_BLOCK
 from mmlego.models.encoders.unimodal import Unimodal
-from mmlego.models.encoders.vision import ConvNet
 
-ENCODERS = {"snn": SNN, "abmil": ABMIL, "convnet": ConvNet}
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
 LEGO_BLOCK = "lego_block"
 _LOGITS = "__test_logits__"
@@ -91,14 +89,6 @@ def objective_of(fold: Fold, settings: FitSettings) -> Objective:
     return objective_for(fold, class_weights=weights, survival_loss=settings.survival_loss)
 
 
-def encoder_method(kind: str) -> str:
-    """The encoder that suits a kind of modality.
-
-    ``snn`` for tables, ``convnet`` for images, ``abmil`` for everything else.
-    """
-    return {"tabular": "snn", "image": "convnet"}.get(kind, "abmil")
-
-
 def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
     """The part of a notebook's settings that training needs."""
     values = {
@@ -123,7 +113,7 @@ def derived_seed(*parts: object) -> int:
 def build_encoder(fold: Fold, modality: str, **options: object) -> nn.Module:
     """An untrained SNN, ABMIL or ConvNet with the right widths for a modality of a fold."""
     _check_modality(fold, modality)
-    network = ENCODERS[encoder_method(fold.kinds[modality])]
+    network = ENCODERS[encoder_for(fold.kinds[modality])].build
     return network(fold.widths[modality], fold.n_outputs, **options)
 
 

@@ -12,18 +12,8 @@ import yaml
 
 from mmlego.book.pages import Page
 from mmlego.data.cards.card import Card
+from mmlego.methods.registry import method_pages
 
-_METHODS = [
-    "encoders",
-    "lego_block",
-    "lego_merge",
-    "lego_fuse",
-    "mm_dynamics",
-    "amc",
-    "token_models",
-    "baselines",
-    "contradictions",
-]
 # Executed notebooks that belong to no cohort, in reading order.
 _ANSWER = ("table1", "protocol_worth", "summary", "amc_overview")
 _CHECKS = ("requirements", "efficiency", "properties", "signal_interference")
@@ -49,11 +39,15 @@ def contents(cards: Mapping[str, Card], pages: Sequence[Page]) -> dict[str, Any]
             },
             {
                 "caption": "Methods",
-                "chapters": [*({"file": f"book/methods/{name}"} for name in _METHODS), *extra],
+                "chapters": [*({"file": page} for page in _method_pages()), *extra],
             },
             {"caption": "Do it yourself", "chapters": [{"file": f"book/{name}"} for name in _HOW]},
         ],
     }
+
+
+def _method_pages() -> tuple[str, ...]:
+    return (*method_pages(), "book/methods/contradictions")
 
 
 def _entry(page: Page) -> dict[str, str]:

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from mmlego.errors import DataError
 from mmlego.figures import checks, style
 from mmlego.figures.spread import describe, interval
+from mmlego.methods.names import LEGO_MERGE
 
 
 @style.styled()
@@ -16,7 +17,7 @@ def ablation_bars(
     table: pd.DataFrame,
     *,
     metric: str = "c_index",
-    method: str = "lego_merge",
+    method: str = LEGO_MERGE,
     reference: str | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -147,7 +148,7 @@ def paired_differences(
 
 def _method(table: pd.DataFrame, label: str) -> str:
     if "method" not in table:
-        return "lego_merge"
+        return LEGO_MERGE
     return str(table.loc[table["label"] == label, "method"].iloc[0])
 
 
@@ -157,7 +158,7 @@ def sweep_plot(
     *,
     xlabel: str,
     metric: str = "c_index",
-    method: str = "lego_merge",
+    method: str = LEGO_MERGE,
     reference: float | None = None,
     title: str | None = None,
 ) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from mmlego.errors import DataError
 from mmlego.figures import checks, style
+from mmlego.methods.names import AMC
 
 
 @style.styled()
@@ -84,7 +85,7 @@ def _panel(ax: Axes, part: pd.DataFrame) -> None:
 def _look(*, whole: bool, best: bool) -> tuple[str, str, bool]:
     """Color, marker, and whether the marker is hollow."""
     if whole:
-        return style.color("amc"), "s", False
+        return style.color(AMC), "s", False
     return style.NEUTRAL, "o", not best
 
 

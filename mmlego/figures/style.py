@@ -1,8 +1,8 @@
 """House style: one palette keyed by method, human names, sizes that stay readable on a phone.
 
 Hues follow Okabe and Ito (2008), which stay apart for readers with color vision deficiency.
-A method family owns a hue and its members are shades of it, so a method looks the same in every
-figure of the book.
+A method family owns a hue and its members are shades of it, as the registry says, so a method looks
+the same in every figure of the book.
 """
 
 from __future__ import annotations
@@ -18,51 +18,16 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "MM-Lego": ("#00507d", ("lego_fuse", "lego_merge", "lego_block")),
-    "Unimodal encoders": ("#006e52", ("snn", "abmil", "convnet")),
-    "Classical models": (
-        "#7a5a2e",
-        (
-            "coxnet",
-            "rsf",
-            "boosting",
-            "logistic",
-            "random_forest",
-            "svm",
-            "knn",
-            "mlp",
-        ),
-    ),
-    "Late fusion": ("#c65a00", ("late_bilinear", "late_concat", "ensemble")),
-    "Multimodal baselines": ("#9c3f77", ("healnet", "mcat", "perceiver", "multimodn")),
-    "Weight merging": ("#5b6470", ("weight_merging",)),
-    "MM dynamics": ("#8f7a00", ("mm_dynamics", "mm_static")),
-    "AMC": ("#a4262c", ("amc",)),
-    "Other fusion": (
-        "#4d4d7f",
-        ("flexmoe", "fusemoe", "limoe", "maggate", "mult", "tensor_fusion", "muse", "token_fusion"),
-    ),
-}
+from mmlego.methods.registry import METHODS
+
 NEUTRAL = "#3b3b3b"
 PUBLISHED = "#7f7f7f"
 GRID = "#d9d9d9"
 TRAIN, VALIDATION = "#56a0d3", "#c65a00"
 GROUPS = ("#00507d", "#c65a00", "#006e52", "#9c3f77", "#8f7a00", "#a4262c")
 
+# Words of figures that name no method.
 _TITLES = {
-    "lego_block": "LegoBlock", "lego_merge": "LegoMerge", "lego_fuse": "LegoFuse",
-    "snn": "SNN", "abmil": "ABMIL", "ensemble": "Ensemble of encoders",
-    "late_concat": "Late fusion (concatenation)", "late_bilinear": "Late fusion (bilinear)",
-    "perceiver": "Perceiver", "multimodn": "MultiModN", "mcat": "MCAT", "healnet": "HEALNet",
-    "coxnet": "Cox (elastic net)", "rsf": "Random survival forest",
-    "boosting": "Gradient boosting", "logistic": "Logistic regression",
-    "knn": "Nearest neighbors", "svm": "Support vector machine",
-    "random_forest": "Random forest", "mlp": "Single-layer network",
-    "convnet": "ConvNet", "weight_merging": "Weight merging",
-    "mm_static": "MM static", "mm_dynamics": "MM dynamics", "amc": "AMC",
-    "flexmoe": "Flex-MoE", "fusemoe": "FuseMoE", "limoe": "LIMoE", "maggate": "MAGGate",
-    "mult": "MulT", "tensor_fusion": "Tensor fusion", "muse": "MUSE", "token_fusion": "TokenFusion",
     "c_index": "Concordance index", "c_index_ipcw": "Concordance index (IPCW)",
     "integrated_brier": "Integrated Brier score", "auc_td": "Time-dependent AUC",
     "auc": "Area under the ROC curve", "macro_auc": "Macro one-vs-rest AUC",
@@ -114,24 +79,23 @@ def styled() -> Iterator[None]:
 def color(method: str) -> str:
     """Return the fixed color of a method as ``#rrggbb``.
 
-    A method that no family lists (one of a reader's own) gets the neutral dark gray.
+    A method that is not in the registry (one of a reader's own) gets the neutral dark gray.
     """
-    for hue, members in FAMILIES.values():
-        if method in members:
-            # Members walk from the hue towards white, by less than half the way.
-            share = 0.42 * members.index(method) / max(len(members) - 1, 1)
-            return to_hex((1 - share) * np.array(to_rgb(hue)) + share)
-    return NEUTRAL
+    if method not in METHODS:
+        return NEUTRAL
+    hue, shade = METHODS[method].family.hue, METHODS[method].shade
+    return to_hex((1 - shade) * np.array(to_rgb(hue)) + shade)
 
 
 def family(method: str) -> str:
-    """Return the name of the family of a method, "Own method" if no family lists it."""
-    names = (name for name, (_, members) in FAMILIES.items() if method in members)
-    return next(names, "Own method")
+    """Return the name of the family of a method, "Own method" if it is not in the registry."""
+    return METHODS[method].family.title if method in METHODS else "Own method"
 
 
 def title(name: str) -> str:
     """Return the human name of a method, variant or metric; unknown ones lose underscores."""
+    if name in METHODS:
+        return METHODS[name].title
     return _TITLES.get(name, name.replace("_", " "))
 
 

@@ -18,8 +18,6 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import has_published, published_for, role_of
 
-METHOD_NAMES = {name: method.title for name, method in METHODS.items()}
-
 
 def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
     """Short name of a set of modalities: all tables together are ``tabular``."""

@@ -10,28 +10,15 @@ import pandas as pd
 from mmlego.bench.fusing import STACK
 from mmlego.data.cards.catalog import card_dirs
 from mmlego.errors import DataError
+from mmlego.methods.registry import printed_in
 
 TABLE = "mmlego_table1.csv"
 
-# (model and group in the published table) -> (method, role of the modalities here)
-_TABLES, _OTHER, _MANY = "unimodal_tabular", "unimodal_image_or_timeseries", "multimodal"
-_ROWS = {
-    ("SNN", _TABLES): ("snn", "tabular"),
-    ("MultiModN", _TABLES): ("multimodn", "tabular"),
-    ("Perceiver", _TABLES): ("perceiver", "tabular"),
-    ("LegoBlock", _TABLES): ("lego_block", "tabular"),
-    ("ABMIL", _OTHER): ("abmil", "other"),
-    ("MultiModN", _OTHER): ("multimodn", "other"),
-    ("Perceiver", _OTHER): ("perceiver", "other"),
-    ("LegoBlock", _OTHER): ("lego_block", "other"),
-    ("SNN+ABMIL (concat, late)", _MANY): ("late_concat", "multimodal"),
-    ("SNN+ABMIL (bilinear, late)", _MANY): ("late_bilinear", "multimodal"),
-    ("Perceiver (concat, early)", _MANY): ("perceiver", "multimodal"),
-    ("MultiModN", _MANY): ("multimodn", "multimodal"),
-    ("MCAT", _MANY): ("mcat", "multimodal"),
-    ("HEALNet", _MANY): ("healnet", "multimodal"),
-    ("LegoMerge", _MANY): ("lego_merge", "multimodal"),
-    ("LegoFuse (2 epochs)", _MANY): ("lego_fuse", "multimodal"),
+# Group in the published table -> role of the modalities here.
+_ROLES = {
+    "unimodal_tabular": "tabular",
+    "unimodal_image_or_timeseries": "other",
+    "multimodal": "multimodal",
 }
 COLUMNS = ["method", "role", "published", "published_sd", "comparable", "why"]
 
@@ -78,11 +65,12 @@ def published_for(
         return pd.DataFrame(columns=COLUMNS)
     table = published_table()
     absent = sorted(set(published["tables"]) - set(tables))
+    rows = {(row.model, row.table): name for name, row in printed_in(TABLE)}
     found = []
     for row in table[table["dataset"] == published["dataset"]].itertuples():
-        if (row.model, row.group) not in _ROWS:
+        if (row.model, row.group) not in rows:
             continue
-        method, role = _ROWS[row.model, row.group]
+        method, role = rows[row.model, row.group], _ROLES[row.group]
         why = _why_not(published["dataset"], role, split_unit, absent)
         found.append(
             [method, role, row.mean, row.std, not why, why or "same tables, same kind of split"]

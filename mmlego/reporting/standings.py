@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmlego.bench.inputs import JOINED, SEPARATE, TABLES
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_for, role_of
 

@@ -17,6 +17,7 @@ from mmlego.bench.settings import (
     TuningSettings,
     unknown_name,
 )
+from mmlego.methods.names import LATE_CONCAT, LOGISTIC, TENSOR_FUSION
 
 __all__ = [
     "LATER_NAMES",
@@ -143,7 +144,7 @@ class DynamicsSettings(DynamicsBase):
     """Settings of the notebook on MM dynamics, its ablations and rivals."""
 
     notebook: ClassVar[str] = "mm_dynamics"
-    rivals: list[str] = Field(default_factory=lambda: ["late_concat", "logistic"])
+    rivals: list[str] = Field(default_factory=lambda: [LATE_CONCAT, LOGISTIC])
     tune_epochs: int = Field(2, ge=0)  # of LegoFuse
 
 
@@ -193,7 +194,7 @@ class AMCSettings(AMCBase):
 
     notebook: ClassVar[str] = "amc"
     arms: list[str] = Field(default_factory=list)  # empty: literal, inverse, and one modality each
-    rivals: list[str] = Field(default_factory=lambda: ["late_concat", "tensor_fusion"])
+    rivals: list[str] = Field(default_factory=lambda: [LATE_CONCAT, TENSOR_FUSION])
     tune_epochs: int = Field(2, ge=0)  # of LegoFuse
     timed_steps: int = Field(3, ge=1)
 

@@ -130,7 +130,7 @@ def test_log_loss_of_the_chosen_penalty_is_the_least(class_fold, tiny, store):
     assert losses[outcome.facts["penalty"]] == min(losses.values())
 
 
-@pytest.mark.parametrize("method", ["coxnet", "rsf", "boosting"])
+@pytest.mark.parametrize("method", classical_methods("survival"))
 def test_test_data_and_other_test_samples_change_no_prediction(fold, tiny, tmp_path, method):
     whole = train_classical(fold, method, ["rna"], tiny(), FitStore(tmp_path / "a"))
     part = replace(fold, test=fold.test.subset(np.arange(4, len(fold.test))))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmlego.bench import fold_bench, fusing, training
+from mmlego.bench.estimators import classical_methods
 from mmlego.bench.fold_bench import (
     Bench,
     benches,
@@ -26,16 +27,27 @@ from mmlego.errors import SettingsError
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.output_bias import output_layers, start_at_base_rate
 from mmlego.learning.predict import predict_logits
-from mmlego.methods.registry import METHODS
+from mmlego.methods.method import ESTIMATOR
+from mmlego.methods.names import (
+    AMC,
+    ENSEMBLE,
+    HEALNET,
+    LATE_CONCAT,
+    LEGO_BLOCK,
+    LEGO_FUSE,
+    LEGO_MERGE,
+)
+from mmlego.methods.registry import METHODS, networks, unimodal_methods
 from mmlego.runs.settings import BenchmarkSettings
 from mmlego.studies.benchmark.run import bench_fold, run_all
 
 JOINED = ("tabular", "img")
 SEPARATE = ("clin", "img", "rna")
-SURVIVAL = {"coxnet", "rsf", "boosting"}
-WHOLE = {"late_concat", "perceiver", "multimodn", "healnet", "mm_dynamics", "mm_static", "amc"}
-ASKED = {"knn", "svm", "random_forest", "mlp"}
-BLOCKS = {"lego_block", "lego_merge", "lego_fuse", "ensemble"}
+SURVIVAL = set(classical_methods("survival"))
+WHOLE = {n for n in networks() if not METHODS[n].requires and not METHODS[n].opt_in}
+ASKED = {n for n, m in METHODS.items() if m.kind == ESTIMATOR and m.opt_in}
+PUT_TOGETHER = {LEGO_MERGE, LEGO_FUSE, ENSEMBLE}
+BLOCKS = {LEGO_BLOCK} | PUT_TOGETHER
 
 
 @pytest.fixture
@@ -85,13 +97,13 @@ def _fold(task="survival", scaling="standard", **kinds):
 
 
 TABLE, BAG, SERIES, IMAGE = ("tabular", "bag", "series", "image")
-ENCODERS = {"snn", "abmil", "convnet", "lego_block"}
+ENCODERS = set(unimodal_methods())
 
 
 @pytest.mark.parametrize(
     ("kinds", "takes_part", "stays_out"),
     [
-        ([TABLE], ENCODERS | {"perceiver", "multimodn"}, {"healnet", "lego_merge", "late_concat"}),
+        ([TABLE], ENCODERS | {"perceiver", "multimodn"}, {HEALNET, LEGO_MERGE, LATE_CONCAT}),
         ([TABLE, BAG], WHOLE | BLOCKS | {"mcat", "late_bilinear"}, set()),
         ([TABLE, SERIES], {"mcat", "late_bilinear"}, set()),
         ([TABLE, TABLE], WHOLE | BLOCKS | {"late_bilinear"}, {"mcat"}),
@@ -101,7 +113,7 @@ ENCODERS = {"snn", "abmil", "convnet", "lego_block"}
         ([IMAGE], {"convnet", "lego_block"}, SURVIVAL | WHOLE | {"snn", "abmil"}),
         (
             [TABLE, IMAGE],
-            {"lego_merge", "lego_fuse", "ensemble", "amc"},
+            PUT_TOGETHER | {AMC},
             SURVIVAL | (WHOLE - {"amc"}) | {"mcat"},
         ),
     ],
@@ -115,9 +127,9 @@ def test_methods_suit_what_they_can_take(kinds, takes_part, stays_out):
 
 
 def test_references_belong_to_their_task():
-    references = {n for n, method in METHODS.items() if method.modalities == "columns"}
+    references = {n for n, method in METHODS.items() if method.kind == ESTIMATOR}
     for task, expected in (
-        ("survival", {"coxnet", "rsf", "boosting"}),
+        ("survival", SURVIVAL),
         ("classification", {"logistic", "boosting"} | ASKED),
     ):
         fold = _fold(task, m=TABLE)
@@ -175,7 +187,7 @@ def test_every_method_that_suits_has_its_rows_and_no_other(folds, settings, stor
         ("tables apart", tables, {"late_bilinear"}),
     ):
         expected += [("lego_block", f"best by validation, {variant}", names)]
-        several = {"lego_merge", "lego_fuse", "ensemble"} | WHOLE | SURVIVAL | more
+        several = PUT_TOGETHER | WHOLE | SURVIVAL | more
         expected += [(method, variant, names) for method in several]
     assert sorted(rows) == sorted(expected)
     assert all(np.isfinite(o.metrics["c_index"]) for o in found)
@@ -185,7 +197,7 @@ def test_wanted_sets_and_methods_alone(folds, settings, store):
     chosen = settings(inputs=["tables"], methods=["lego_merge", "coxnet"])
     found = run_all(folds(), chosen, store)
     many = [o for o in found if "tables apart" in o.variant]
-    assert _methods(many) == ["lego_block", "lego_merge", "coxnet"]
+    assert _methods(many) == [LEGO_BLOCK, LEGO_MERGE, "coxnet"]
     assert {o.variant for o in found if o not in many} == {"one modality"}
 
 
@@ -210,7 +222,7 @@ def test_each_model_is_trained_once(bench, fits):
 
 
 def test_another_bench_finds_everything_in_the_store(bench, fits, settings):
-    wanted = ["lego_merge", "lego_fuse", "healnet", "coxnet"]
+    wanted = [LEGO_MERGE, LEGO_FUSE, HEALNET, "coxnet"]
     first = bench_fold(bench, ["joined"], wanted)
     trained = len(fits)
     again = bench_fold(Bench(bench.fold, settings(), bench.store), ["joined"], wanted)
@@ -380,10 +392,7 @@ def test_chosen_values_are_read_for_the_cohort_of_the_folds(folds, settings, sto
 # --- the base rate
 
 
-TRAINED = [n for n, m in METHODS.items() if m.modalities in ("any", "many") and m.trained]
-
-
-@pytest.mark.parametrize("method", [name for name in TRAINED if name != "lego_fuse"])
+@pytest.mark.parametrize("method", networks())
 def test_a_model_without_weights_in_its_output_predicts_the_base_rate(folds, method):
     """So every output layer was found, and none that is not."""
     fold = folds()[0]

@@ -7,20 +7,22 @@ import pytest
 from mmlego.errors import DataError, ShapeError
 from mmlego.figures import critical_difference_plot, style
 from mmlego.figures.ranking import cliques
+from mmlego.methods.names import LEGO_MERGE
+from mmlego.methods.registry import METHODS
 
 
 @pytest.fixture
 def ranks():
     return pd.DataFrame(
         {"label": ["C", "A", "D", "B"], "rank": [2.9, 1.2, 3.8, 2.1],
-         "method": ["snn", "lego_merge", "own", "healnet"]}
+         "method": ["snn", LEGO_MERGE, "own", "healnet"]}
     )  # fmt: skip
 
 
 @pytest.fixture
 def many():
     values = np.linspace(3, 16, 18)
-    methods = [method for _, members in style.FAMILIES.values() for method in members][:18]
+    methods = list(METHODS)[:18]
     return pd.DataFrame(
         {"label": [style.title(name) for name in methods], "rank": values, "method": methods}
     )

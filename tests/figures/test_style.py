@@ -7,13 +7,22 @@ import pytest
 from mmlego.errors import DataError, MMLegoError, ShapeError
 from mmlego.figures import checks, forest_plot, style
 from mmlego.figures.spread import interval
+from mmlego.methods.registry import METHODS
 
 
 def test_every_method_has_a_color_of_its_own():
-    methods = [method for _, members in style.FAMILIES.values() for method in members]
-    assert len(methods) == len(set(methods))
-    assert len({style.color(method) for method in methods}) == len(methods)
-    assert style.NEUTRAL not in {style.color(method) for method in methods}
+    colors = {style.color(method) for method in METHODS}
+    assert len(colors) == len(METHODS)
+    assert style.NEUTRAL not in colors
+
+
+def test_methods_are_called_and_grouped_as_in_the_registry():
+    for name, method in METHODS.items():
+        assert style.title(name) == method.title
+        assert style.family(name) == method.family.title
+    hues = {method.family.title: method.family.hue for method in METHODS.values()}
+    assert len(set(hues.values())) == len(hues)
+    assert all(style.color(n) == m.family.hue for n, m in METHODS.items() if m.shade == 0)
 
 
 def test_own_method_is_neutral_and_named_after_itself():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -84,7 +84,8 @@ def _is_ours(module: str) -> bool:
 def code_digest(*code: ModuleType | Callable[..., object]) -> str:
     """Hash the code of some modules and of all that they import from this package.
 
-    Comments, layout, docstrings, and modules that cannot change a number do not count.
+    Comments, layout, docstrings, and modules that cannot change a number do not count. What a
+    partial fixes of a function or class does.
 
     Args:
         code: Modules of this package, or functions and classes, which stand for their modules.
@@ -95,7 +96,10 @@ def code_digest(*code: ModuleType | Callable[..., object]) -> str:
     Raises:
         RunError: If one of them is no module of this package, or imports one that is not there.
     """
-    return _digest(tuple(sorted({_module_name(item) for item in code})))
+    digest = _digest(tuple(sorted({_module_name(item) for item in code})))
+    partials = [item for item in code if isinstance(item, partial)]
+    fixed = [repr((p.args, p.keywords)) for p in partials if p.args or p.keywords]
+    return _short("\n".join([digest, *sorted(fixed)])) if fixed else digest
 
 
 def _module_name(item: ModuleType | Callable[..., object]) -> str:
@@ -143,4 +147,4 @@ def _parsed(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
 
 def notebook_digest(cells: list[str]) -> str:
     """Hash the code cells of a notebook, 12 hexadecimal digits."""
-    return hashlib.sha256("\n\f".join(cells).encode()).hexdigest()[:12]
+    return _short("\n\f".join(cells))

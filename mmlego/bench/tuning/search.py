@@ -32,12 +32,14 @@ from mmlego.data.folds.fold import Fold
 from mmlego.errors import RunError, TrainingError
 from mmlego.learning.loop import mean_loss
 from mmlego.learning.objectives import objective_for
-from mmlego.methods.registry import METHODS
+from mmlego.methods.encoders import encoder_for
+from mmlego.methods.method import EITHER, FUSED, MERGED, UNIMODAL
+from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE
+from mmlego.methods.registry import METHODS, unimodal_methods
 
 _RANDOM_TRIALS = 4
 _DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _FEWEST_FOR_IMPORTANCE = 4
-_FIRST = ("snn", "abmil", "convnet", "lego_block")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Search]:
         if role in known:
             continue
         known.add(role)
-        own = (encoder_method(fold.kinds[name]), "lego_block")
+        own = (encoder_for(fold.kinds[name]), LEGO_BLOCK)
         for method in methods_for(fold, [name], wanted):
             if method in own or METHODS[method].modalities == "any":
                 found.append(Search(method, role, (name,)))
@@ -98,9 +100,10 @@ def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Search]:
 
 def _turn(task: Search) -> int:
     """When a search can start: encoders, then blocks, then what needs neither, fusion last."""
-    if task.method in _FIRST:
-        return _FIRST.index(task.method)
-    return len(_FIRST) + (task.method == "lego_fuse")
+    first = unimodal_methods()
+    if task.method in first:
+        return first.index(task.method)
+    return len(first) + (METHODS[task.method].trained == FUSED)
 
 
 def search(

@@ -22,6 +22,7 @@ from mmlego.figures.inside.tokens_common import (
     shades,
     whole,
 )
+from mmlego.methods.names import AMC
 
 KINDS = ("experts", "dense")
 
@@ -171,7 +172,7 @@ def digitised_totals(
     checks.finite_columns(rows, ("total",), name=name)
     groups = [("Published figure", known[columns].sum(axis=1), style.PUBLISHED)]
     for rule, part in rows.groupby("rule", sort=False):
-        groups.append((f"Ours: {rule}", part["total"], style.color("amc")))
+        groups.append((f"Ours: {rule}", part["total"], style.color(AMC)))
     if any((values < 0).any() or (values % 1 != 0).any() for _, values, _ in groups):
         raise DataError(
             f"{name}: expected totals that are whole numbers from 0 up; pass every instance, "

@@ -19,12 +19,14 @@ from mmlego.data.folds.samples import Batch, Samples
 from mmlego.learning.objectives import Objective
 from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import torch_seed
-from mmlego.methods.registry import METHODS
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import METHODS, printed_in, rivals_on_tokens
 from mmlego.models.contract import Tensors
 from mmlego.models.layers.frontend import Encoded
 from mmlego.reporting.published import read_published
 from mmlego.runs.settings import AMCSettings
-from mmlego.studies.amc.run import AMC, TOKEN_MODELS, model_options
+from mmlego.studies.amc.published import TABLE
+from mmlego.studies.amc.run import model_options
 
 COLUMNS = (
     "method",
@@ -36,15 +38,6 @@ COLUMNS = (
     "peak_mib",
 )
 _MEASURES = {"gflops": "Operations of a prediction", "step_ms": "Time of a training step"}
-_PRINTED = {
-    "FlexMoE": "flexmoe",
-    "FuseMoE": "fusemoe",
-    "LiMoE": "limoe",
-    "MAGGate": "maggate",
-    "MulT": "mult",
-    "TF": "tensor_fusion",
-    "AMC": AMC,
-}
 _MIB = 2**20
 _ALIKE = 1.02  # most over fewest operations of all but AMC in the paper's table
 
@@ -121,7 +114,7 @@ def token_costs(fold: Fold, names: Sequence[str], settings: AMCSettings) -> pd.D
         for part, samples in (("train", fold.train), ("test", fold.test))
     }
     batch, one = _random_batch(parts["train"], settings), _most_complete(parts["test"])
-    methods = methods_for(fold, names, (AMC, *TOKEN_MODELS))
+    methods = methods_for(fold, names, (AMC, *rivals_on_tokens()))
     with torch_seed(settings.seed):
         found = [_Measured.of(fold, names, name, settings, objective, batch) for name in methods]
         counts = [each.gigaflops(one) for each in found]
@@ -286,9 +279,10 @@ def published_costs() -> pd.DataFrame:
 
     Source: AMC, Table 10.
     """
-    table = read_published("amc.csv")
+    table = read_published(TABLE)
     table = table[table["table"] == "Table10"]
-    wide = table.pivot(index="model", columns="metric", values="mean").rename(index=_PRINTED)
+    known = {row.model: name for name, row in printed_in(TABLE)}
+    wide = table.pivot(index="model", columns="metric", values="mean").rename(index=known)
     return pd.DataFrame(
         {
             "step_ms": 1e3 * wide["mean_time_s_per_training_iteration"],

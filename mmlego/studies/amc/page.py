@@ -15,6 +15,7 @@ from mmlego.figures import style
 from mmlego.figures.spread import interval
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
@@ -116,7 +117,7 @@ def published_forest(session: Session) -> Figure | None:
     metric = ablation_metric(session)
     if metric == main_metric(session.cohort):
         return None
-    return forest(session, metric, chosen=lambda o: METHODS[o.method].modalities != "columns")
+    return forest(session, metric, chosen=lambda o: METHODS[o.method].kind != ESTIMATOR)
 
 
 def modalities_forest(session: Session) -> Figure | None:

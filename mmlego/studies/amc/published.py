@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import printed_in
 from mmlego.reporting.published import read_published
 from mmlego.studies.amc.run import ALONE, RULES, TOKEN_MODELS
 
@@ -15,15 +17,6 @@ _METRICS = {
     "Recall": "balanced_accuracy",
     "F1": "macro_f1",
     "c_index": "c_index",
-}
-_MODELS = {
-    "FlexMoE": "flexmoe",
-    "FuseMoE": "fusemoe",
-    "LiMoE": "limoe",
-    "MAGGate": "maggate",
-    "MulT": "mult",
-    "TF": "tensor_fusion",
-    "MUSE": "muse",
 }
 # A change of the published ablations, by the name that it has here; both rules get the number.
 _CHANGES = {

@@ -17,20 +17,9 @@ from mmlego.bench.withholding import complete_training
 from mmlego.data.folds.fold import Fold
 from mmlego.runs.settings import AMCBase, AMCSettings
 
-AMC = "amc"
 LITERAL, INVERSE = "literal", "inverse"
 ALONE = "alone"  # one modality
 RULES = {LITERAL: "literal", INVERSE: "inverse"}
-# The models that share AMC's tokens; they differ in how these are fused.
-TOKEN_MODELS = (
-    "flexmoe",
-    "fusemoe",
-    "limoe",
-    "maggate",
-    "mult",
-    "tensor_fusion",
-    "muse",
-)
 _SIZES = ("tokens", "width", "heads", "dropout", "tokenizer")
 _OWN_SIZES = (
     *_SIZES,
@@ -289,7 +278,7 @@ def train_rivals(
     for bench in benches(folds, settings, store, log) if settings.rivals else ():
         names = separate_names(bench.fold)
         for method in methods_for(bench.fold, names, settings.rivals):
-            if method in TOKEN_MODELS:
+            if method in rivals_on_tokens():
                 yield _token_model(bench, method, names, settings)
             else:
                 yield from bench.multimodal(names, SEPARATE, [method])

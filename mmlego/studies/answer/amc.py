@@ -11,7 +11,9 @@ import pandas as pd
 
 from mmlego.errors import RunError
 from mmlego.figures.spread import interval
+from mmlego.methods.names import AMC
 from mmlego.runs.record import read_records
+from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc.page import label_of
 from mmlego.studies.amc.published import published_amc
 from mmlego.studies.amc.run import ALONE as ONE
@@ -54,7 +56,7 @@ def load_studies(results: Path) -> list[Study]:
     """
     studies = [
         Study(record["data"]["name"], record["data"], record["parameters"], rows)
-        for record in latest(results, "amc")
+        for record in latest(results, AMCSettings.notebook)
         if not (rows := _rows(record)).empty
     ]
     if not studies:

@@ -9,19 +9,16 @@ import numpy as np
 import pandas as pd
 
 from mmlego.learning.statistics import pairing
-from mmlego.methods.registry import METHODS
+from mmlego.methods import names
+from mmlego.methods.registry import networks, references, titled
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.studies.answer.main_table import Task
 
-MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title
-ENSEMBLE = METHODS["ensemble"].title
+MERGE, FUSE = titled(names.LEGO_MERGE), titled(names.LEGO_FUSE)
+ENSEMBLE = titled(names.ENSEMBLE)
 # Every other network of several modalities that is trained as a whole.
-NETWORKS = tuple(
-    method.title
-    for name, method in METHODS.items()
-    if method.trained and method.modalities in ("many", "any") and name != "lego_fuse"
-)
-CLASSICAL = tuple(METHODS[name].title for name in ("coxnet", "rsf", "boosting", "logistic"))
+NETWORKS = tuple(titled(name) for name in networks())
+CLASSICAL = tuple(titled(name) for name in references())
 COLUMNS = ["claim", "task", "difference", "low", "high", "repeats", "p", "verdict"]
 
 
@@ -45,7 +42,7 @@ CLAIMS = (
     Claim("Merging beats the ensemble of the same encoders", MERGE, ENSEMBLE),
     Claim("Two epochs of tuning improve on merging", FUSE, MERGE),
     Claim("Fusing blocks beats the best single block", FUSE, BEST_TITLE),
-    Claim("Fusing beats HEALNet, the strongest published rival", FUSE, METHODS["healnet"].title),
+    Claim("Fusing beats HEALNet, the strongest published rival", FUSE, titled(names.HEALNET)),
 )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from mmlego.bench.outcome import VALIDATION
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.reporting.published import role_of
 from mmlego.runs.record import read_records
 from mmlego.runs.results import load_metrics

@@ -9,6 +9,8 @@ import pandas as pd
 
 from mmlego.figures import style
 from mmlego.learning.statistics import pairing
+from mmlego.methods import names
+from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE, CLINICAL
 from mmlego.studies.answer.claims import CLASSICAL, ENSEMBLE, FUSE, MERGE, NETWORKS
@@ -59,7 +61,7 @@ def headline(tasks: Sequence[Task]) -> str:
 
 def clinical_alone(task: Task) -> tuple[str, float, float] | None:
     """The best reference on clinical variables alone: label, mean, sd; None without such a run."""
-    columns = task.rows["method"].map(lambda name: METHODS[name].modalities == "columns")
+    columns = task.rows["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
     rows = task.rows[columns & (task.rows["modalities"] == CLINICAL)]
     if rows.empty:
         return None
@@ -108,7 +110,7 @@ def answer_table(tasks: Sequence[Task]) -> pd.DataFrame:
                 "data set": task.name,
                 "metric": style.title(task.facts["metric"]),
                 "best single block": _mean(task, BEST_TITLE),
-                "ensemble": _mean(task, ENSEMBLE),
+                names.ENSEMBLE: _mean(task, ENSEMBLE),
                 "LegoMerge": _mean(task, MERGE),
                 "LegoFuse": _mean(task, FUSE),
                 "best other fusion": _named(best_of(task, NETWORKS)),

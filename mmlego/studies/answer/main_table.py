@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_for
 from mmlego.reporting.standings import BEST_TITLE, FOCUS, against, standing_rows, summarize
@@ -18,10 +19,9 @@ from mmlego.runs.record import read_records
 from mmlego.runs.results import load_metrics
 from mmlego.studies.answer.contrasts import GENERATED, MANUAL
 
-# One column of the ranks: penalized regression is Cox's for survival and logistic for classes.
-REGRESSION = "Penalized regression"
 PUBLISHED_GRID = "given"
-ALIAS = dict.fromkeys((METHODS["coxnet"].title, METHODS["logistic"].title), REGRESSION)
+# Methods that ranks count as one.
+ALIAS = {method.title: method.ranked_as for method in METHODS.values() if method.ranked_as}
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def uplift(tasks: list[Task]) -> pd.DataFrame:
         known = published_for(
             task.facts["published"], task.facts["tables"], task.parameters["split_unit"]
         )
-        blocks = known[(known["method"] == "lego_block")]["published"].max()
-        for label in (BEST_TITLE, METHODS["lego_merge"].title):
+        blocks = known[(known["method"] == LEGO_BLOCK)]["published"].max()
+        for label in (BEST_TITLE, METHODS[LEGO_MERGE].title):
             part = table[(table["label"] == label) & (table["group"] == "multimodal")]
             if part.empty:
                 continue

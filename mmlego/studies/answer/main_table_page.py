@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.learning.statistics import pairing, ranks
+from mmlego.methods.method import ESTIMATOR
+from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.methods.registry import METHODS
 from mmlego.runs.results import load_metrics
 from mmlego.runs.session import Session
@@ -160,7 +162,7 @@ def _gains(task: Task, other: Task) -> list[dict[str, str]]:
     found = []
     for label, part in both.groupby("label", sort=False):
         wide = part.pivot_table(index="repeat", columns="how", values="value").dropna()
-        columns = METHODS[part["method"].iloc[0]].modalities == "columns"
+        columns = METHODS[part["method"].iloc[0]].kind == ESTIMATOR
         if {"tuned", "given"} <= set(wide.columns) and len(wide) and not columns:
             change = wide["tuned"] - wide["given"]
             found.append(

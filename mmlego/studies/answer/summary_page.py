@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.figures import style
 from mmlego.learning.statistics import pairing
+from mmlego.methods import names
 from mmlego.reporting.published import has_published, published_for
 from mmlego.studies.answer.contrasts import (
     BEST,
@@ -163,7 +164,7 @@ def difference_figure(found: Overview) -> Figure | None:
 
 
 def _method_of(label: str) -> str:
-    return {MERGE: "lego_merge", FUSE: "lego_fuse", ENSEMBLE: "ensemble"}[label]
+    return {MERGE: names.LEGO_MERGE, FUSE: names.LEGO_FUSE, ENSEMBLE: names.ENSEMBLE}[label]
 
 
 def leakage_table(found: Overview) -> pd.DataFrame:

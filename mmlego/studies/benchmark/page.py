@@ -14,6 +14,7 @@ from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
+from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes, sentences, standings
 from mmlego.reporting.standings import standing_rows, summarize
@@ -83,7 +84,7 @@ def forest(session: Session, which: str) -> Figure | None:
 
 def _part(outcome: Outcome, main: str) -> str:
     """Which figure a row belongs to."""
-    if METHODS[outcome.method].modalities == "columns":
+    if METHODS[outcome.method].kind == ESTIMATOR:
         return "classical"
     if not outcome.inputs:
         return "unimodal"
@@ -115,7 +116,7 @@ def verdicts(session: Session) -> str:
 def classical_conclusion(session: Session) -> str:
     """Whether the networks of several modalities beat the best reference."""
     table = rows(session)
-    columns = table["method"].map(lambda name: METHODS[name].modalities == "columns")
+    columns = table["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
     classical = table[columns & (table["group"] == "multimodal")]
     networks = table[~columns & (table["group"] == "multimodal")]
     if classical.empty or networks.empty:

@@ -9,6 +9,7 @@ from mmlego.bench.inputs import choose_inputs, separate_names, unimodal_inputs
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
 from mmlego.data.folds.fold import Fold
+from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.runs.settings import BenchmarkSettings
 
@@ -34,7 +35,7 @@ def classical_by_modality(bench: Bench, wanted: Sequence[str] = ()) -> list[Outc
         bench.estimator(method, [name]).outcome
         for name in names
         for method in methods_for(bench.fold, [name], wanted)
-        if METHODS[method].modalities == "columns"
+        if METHODS[method].kind == ESTIMATOR
     ]
 
 

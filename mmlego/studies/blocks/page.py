@@ -16,6 +16,7 @@ from mmlego.bench.outcome import Outcome
 from mmlego.bench.training import LEGO_BLOCK
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.standings import difference_text
 from mmlego.runs.session import Session

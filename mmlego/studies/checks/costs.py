@@ -13,9 +13,10 @@ from mmlego.bench.measuring import limited_threads, median_seconds
 from mmlego.data.folds.samples import Samples
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.seeding import torch_seed
+from mmlego.methods.making import Sizes
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import EfficiencySettings
-from mmlego.studies.checks.contenders import CONTENDERS, Contender, Sizes
+from mmlego.studies.checks.contenders import CONTENDERS, Contender
 from mmlego.studies.checks.timing import Job, Training, train_in_turn
 
 

@@ -10,6 +10,9 @@ import pandas as pd
 
 from mmlego.bench.measuring import limited_threads
 from mmlego.figures.style import title
+from mmlego.methods.method import COST_BY_SIZE
+from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
+from mmlego.methods.registry import in_role
 from mmlego.runs.settings import EfficiencySettings
 from mmlego.studies.checks.contenders import CONTENDERS
 from mmlego.studies.checks.costs import Cost, costs
@@ -27,7 +30,7 @@ __all__ = [
     "scaling_table",
 ]
 
-SCALING = ("lego_merge", "lego_fuse", "healnet", "perceiver", "multimodn", "late_concat")
+SCALING = in_role(COST_BY_SIZE)
 QUIET = 1.25  # slowest over fastest epoch up to which a machine counts as left alone
 _MIB = 2**20
 Laws = Mapping[tuple[str, str], PowerLaw]
@@ -130,7 +133,7 @@ def conclusion(found: Mapping[str, Cost], timed: Laws, counted: Laws) -> str:
 
 
 def _about_cost(found: Mapping[str, Cost]) -> list[str]:
-    merge, fuse = found["lego_merge"], found["lego_fuse"]
+    merge, fuse = found[LEGO_MERGE], found[LEGO_FUSE]
     whole = [cost for cost in found.values() if not cost.parts]
     slower = [cost for cost in whole if cost.total_seconds > merge.total_seconds]
     cheapest = min(found.values(), key=lambda cost: cost.total_seconds)

@@ -16,7 +16,7 @@ from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import torch_seed
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import RequirementsSettings
-from mmlego.studies.checks.contenders import CONTENDERS, WEIGHT_MERGING, Contender
+from mmlego.studies.checks.contenders import CONTENDERS, MERGES_OF_WEIGHTS, Contender
 from mmlego.studies.checks.scaling import FACTORS, ROUNDING, Bench, PowerLaw, fits, sweep
 from mmlego.studies.checks.trials import NAMES, TUNE_EPOCHS, Trial, score_over, trials
 
@@ -29,8 +29,8 @@ REQUIREMENTS = {
 }
 METHODS: dict[str, Contender] = {
     name: contender
-    for name, contender in (CONTENDERS | {"weight_merging": WEIGHT_MERGING}).items()
-    if name != "late_bilinear"
+    for name, contender in (CONTENDERS | MERGES_OF_WEIGHTS).items()
+    if not contender.joins_tables
 }
 YES, MASKS, NO = "yes", "with masks", "no"
 UNCHANGED = 1e-6

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from mmlego.bench.measuring import flops, median_seconds
 from mmlego.errors import MetricError
 from mmlego.learning.seeding import torch_seed
-from mmlego.studies.checks.contenders import Contender, Sizes
+from mmlego.methods.making import Sizes
+from mmlego.studies.checks.contenders import Contender
 
 Step = Callable[[], object]
 ROUNDING = 0.005  # an exponent is read to two decimals

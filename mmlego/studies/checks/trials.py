@@ -18,9 +18,10 @@ from mmlego.learning.objectives import ClassificationObjective
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.seeding import torch_seed
 from mmlego.learning.settings import FitSettings
+from mmlego.methods.making import Sizes
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import RequirementsSettings
-from mmlego.studies.checks.contenders import Contender, Sizes
+from mmlego.studies.checks.contenders import Contender
 
 NAMES = ("table", "series")
 CONDITIONS = ("complete", "imbalanced", "disjoint")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.bench.trained import TrainedModel
 from mmlego.learning.metrics.localization import centre_prior, heat_auc, heat_share, lesion_mask
+from mmlego.methods.names import MM_DYNAMICS
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
 from mmlego.studies.dynamics.run import BOTH, FEATURE, explained
@@ -101,7 +102,7 @@ def localization_values(table: pd.DataFrame) -> pd.DataFrame:
     means = table.groupby(["arm", "score", "repeat"], sort=False)["auc"].mean().reset_index()
     prior = means["score"] == PRIOR
     means["label"] = means["arm"].where(~prior, PRIOR)
-    means["method"] = np.where(prior, "prior", "mm_dynamics")
+    means["method"] = np.where(prior, "prior", MM_DYNAMICS)
     means = means.drop_duplicates(["label", "repeat"])
     return means.rename(columns={"auc": "value"})[["label", "method", "repeat", "value"]]
 

@@ -10,6 +10,7 @@ from mmlego.bench.outcome import Outcome
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import CONVNET, MM_DYNAMICS, MM_STATIC
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.runs.session import Session
@@ -57,14 +58,14 @@ def published_table(session: Session) -> pd.DataFrame:
         images=True,
     )
     names = {
-        ("convnet", ""): "convolutional network, image only",
-        ("mm_static", "static"): ARMS["static"].title,
-        ("mm_dynamics", "both"): ARMS[BOTH].title,
-        ("mm_dynamics", "both, rna and images"): f"{ARMS[BOTH].title}, RNA and images",
-        ("mm_dynamics", "both, protein and images"): f"{ARMS[BOTH].title}, protein and images",
-        ("mm_static", "static, gray"): f"{ARMS['static'].title}, image gray",
-        ("mm_dynamics", "both, gray"): f"{ARMS[BOTH].title}, image gray",
-        ("mm_dynamics", "both, without images"): f"{ARMS[BOTH].title}, trained without images",
+        (CONVNET, ""): "convolutional network, image only",
+        (MM_STATIC, "static"): ARMS["static"].title,
+        (MM_DYNAMICS, "both"): ARMS[BOTH].title,
+        (MM_DYNAMICS, "both, rna and images"): f"{ARMS[BOTH].title}, RNA and images",
+        (MM_DYNAMICS, "both, protein and images"): f"{ARMS[BOTH].title}, protein and images",
+        (MM_STATIC, "static, gray"): f"{ARMS['static'].title}, image gray",
+        (MM_DYNAMICS, "both, gray"): f"{ARMS[BOTH].title}, image gray",
+        (MM_DYNAMICS, "both, without images"): f"{ARMS[BOTH].title}, trained without images",
     }
     known["model"] = [names[key] for key in zip(known["method"], known["arm"], strict=True)]
     rows = []

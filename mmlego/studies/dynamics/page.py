@@ -15,6 +15,7 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import MM_DYNAMICS
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
@@ -183,7 +184,7 @@ def ablation_bars(session: Session) -> Figure | None:
     return figures.ablation_bars(
         table,
         metric=ablation_metric(session),
-        method="mm_dynamics",
+        method=MM_DYNAMICS,
         reference=ARMS[NONE].title if ARMS[NONE].title in set(table["label"]) else None,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from mmlego.methods.registry import printed_in
 from mmlego.reporting.published import read_published
 
 TABLE = "mmdynamics.csv"
@@ -94,17 +95,22 @@ def published_dynamics(
     seen = set(modalities)
     donors = cohort == "citeseq-hspc" and split_unit == "donor" and repeats == _DONORS and whole
     if images:
-        known, same = _IMAGE, donors and seen == _CELLS_AND | {"img"}
+        tables, same = _IMAGE, donors and seen == _CELLS_AND | {"img"}
         why = "" if same else "another task: cells of bone marrow beside RNA and protein"
     elif cohort == "rosmap":
-        known = _ORIGINAL
+        tables = _ORIGINAL
         same = split_unit == "official_full" and seen == _ROSMAP and whole
         why = "" if same else "another training part, or other inputs"
     elif cohort.startswith("citeseq"):
-        known, same = _TABULAR, donors and seen == _CELLS_AND
+        tables, same = _TABULAR, donors and seen == _CELLS_AND
         why = "" if same else _OTHER_CELLS
     else:
         return pd.DataFrame(columns=COLUMNS)
+    known = {
+        (row.table, row.model): (name, row.variant)
+        for name, row in printed_in(TABLE)
+        if row.table in tables
+    }
     rows = []
     for row in read_published(TABLE).itertuples():
         if (row.table, row.model) in known and row.metric in _METRICS:

@@ -20,11 +20,12 @@ from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError
 from mmlego.learning.predict import evaluating
+from mmlego.methods.names import MM_DYNAMICS as DYNAMICS
+from mmlego.methods.names import MM_STATIC as STATIC
 from mmlego.methods.registry import METHODS
 from mmlego.runs.settings import DynamicsBase, DynamicsSettings
 
 IMAGE_HIDDEN = 500  # as published; tables get what the settings say
-DYNAMICS, STATIC = "mm_dynamics", "mm_static"
 BOTH, FEATURE, MODALITY, NONE = "both", "fi_only", "mi_only", "none"
 ORACLE = "oracle_tcp"
 _BATCH = 256

@@ -16,6 +16,8 @@ from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_BLOCK
+from mmlego.methods.registry import titled
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of

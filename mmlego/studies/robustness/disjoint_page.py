@@ -12,15 +12,16 @@ from mmlego.bench.common_starts import LATENT_AND_HEAD as COMMON
 from mmlego.bench.outcome import Outcome
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
-from mmlego.reporting import outcomes as views
+from mmlego.methods import names
+from mmlego.methods.registry import titled
 from mmlego.reporting import sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
 from mmlego.studies.robustness.disjoint import counts, divided, overlap_name, pair
 
-MERGE = views.METHOD_NAMES["lego_merge"]
+MERGE = titled(names.LEGO_MERGE)
 COMMON_MERGE = f"{MERGE} ({COMMON})"
-ENSEMBLE = views.METHOD_NAMES["ensemble"]
+ENSEMBLE = titled(names.ENSEMBLE)
 
 
 def label(outcome: Outcome) -> str:

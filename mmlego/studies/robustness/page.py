@@ -14,6 +14,9 @@ from mmlego.bench.outcome import Outcome
 from mmlego.figures.tables.plain import format_result
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods import names
+from mmlego.methods.method import MERGED
+from mmlego.methods.registry import METHODS, titled
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
@@ -28,6 +31,7 @@ from mmlego.studies.robustness.run import (
     IMBALANCE,
     MISSING,
     ONE,
+    RETRAINED,
     TWICE,
     Findings,
     bags,
@@ -37,9 +41,9 @@ from mmlego.studies.robustness.run import (
 # Of single precision, relative to the largest logit.
 _ROUNDING = 1e-4
 COMPLETE = "nothing withheld"
-MERGE = views.METHOD_NAMES["lego_merge"]
+MERGE = titled(names.LEGO_MERGE)
 STATIC_MERGE = f"{MERGE} ({STATIC})"
-ENSEMBLE = views.METHOD_NAMES["ensemble"]
+ENSEMBLE = titled(names.ENSEMBLE)
 
 
 def intro(session: Session) -> str:
@@ -147,7 +151,8 @@ def _missing_lines(session: Session, found: Findings) -> list[str]:
 
 def _trained(table: pd.DataFrame) -> list[str]:
     """Networks that were trained on all modalities together."""
-    others = table[~table["method"].isin(("lego_merge", "ensemble"))]
+    merged = table["method"].map(lambda name: METHODS[name].trained == MERGED)
+    others = table[~merged]
     return list(dict.fromkeys(others["label"]))
 
 
@@ -283,7 +288,11 @@ def extension_table(session: Session, found: Findings) -> pd.DataFrame:
 
 
 def _again() -> str:
-    return f"{views.METHOD_NAMES['healnet']} trained again"
+    return f"{_retrained()} trained again"
+
+
+def _retrained() -> str:
+    return " and ".join(map(titled, RETRAINED))
 
 
 def _sd(values: Sequence[float]) -> float:
@@ -325,7 +334,7 @@ def _extension_lines(session: Session, found: Findings) -> list[str]:
     again = [o.seconds for o in found.extension if o.facts["step"] == AGAIN]
     cost = f"Training encoder and block of what is new took {new:.1f} s on average"
     if again:
-        cost += f", training {views.METHOD_NAMES['healnet']} again {np.mean(again):.1f} s"
+        cost += f", training {_retrained()} again {np.mean(again):.1f} s"
     return [*lines, f"{cost}; no block that was there before changed by a single bit."]
 
 

@@ -28,6 +28,9 @@ from mmlego.data.folds.samples import Samples
 from mmlego.errors import RunError
 from mmlego.learning.predict import predict_logits
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.method import SCARCE, TRAINED_AGAIN
+from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
+from mmlego.methods.registry import in_role
 from mmlego.runs.settings import RobustnessSettings
 from mmlego.studies.robustness.models import (
     STATIC,
@@ -40,11 +43,11 @@ from mmlego.studies.robustness.models import (
 
 MISSING, IMBALANCE, CARDINALITY, EXTENSION = "missing", "imbalance", "cardinality", "extension"
 PARTS = (MISSING, IMBALANCE, CARDINALITY, EXTENSION)
-RETRAINED = "healnet"
+RETRAINED = in_role(TRAINED_AGAIN)
 BEFORE, AFTER, AGAIN = "before adding", "after adding", "trained again with"
 # Shares of the training samples that have the scarce modality.
 SHARES = (0.1, 0.25, 0.5, 1.0)
-UNDER_IMBALANCE = ("lego_merge", "ensemble", "late_concat", "multimodn", "healnet")
+UNDER_IMBALANCE = in_role(SCARCE)
 ALL, ONE, TWICE = "all instances", "one instance", "each instance twice"
 
 

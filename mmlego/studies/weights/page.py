@@ -18,11 +18,11 @@ from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
+from mmlego.methods.names import LEGO_MERGE, WEIGHT_MERGING
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
 from mmlego.studies.weights.run import (
-    METHOD,
     OTHER_ENCODER,
     OWN_ENCODER,
     BlockMerges,
@@ -141,18 +141,18 @@ def _label(outcome: Outcome) -> str:
 
 
 def _label_alone(outcome: Outcome) -> str:
-    return _label(outcome) if outcome.method == METHOD else OWN_WEIGHTS
+    return _label(outcome) if outcome.method == WEIGHT_MERGING else OWN_WEIGHTS
 
 
 def _label_encoder(outcome: Outcome) -> str:
-    if outcome.method != METHOD:
+    if outcome.method != WEIGHT_MERGING:
         return OWN_ENCODER
     return outcome.arm
 
 
 def _against(table: pd.DataFrame, rival: str) -> list[pairing.Paired]:
     """Every way of merging weights minus one other row, not yet corrected."""
-    names = dict.fromkeys(table.loc[table["method"] == METHOD, "label"])
+    names = dict.fromkeys(table.loc[table["method"] == WEIGHT_MERGING, "label"])
     return [pairing.compare(table, name, rival) for name in names]
 
 

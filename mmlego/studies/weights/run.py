@@ -33,11 +33,11 @@ from mmlego.data.folds.tabular import TABULAR, with_tabular
 from mmlego.errors import DataError, ModalityError
 from mmlego.lego.block import LegoBlock
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import WEIGHT_MERGING
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.session import Session
 from mmlego.studies.weights.merges import MERGES, merge_states
 
-METHOD = "weight_merging"
 SHARED_ENCODER = "shared encoder"
 OWN_ENCODER, OTHER_ENCODER = "own encoder", "encoder of the other task"
 

@@ -11,15 +11,14 @@ from mmlego.bench.training import build_block, build_encoder
 from mmlego.bench.tuning import space
 from mmlego.bench.tuning.space import given_values, light_values, readable, suggest
 from mmlego.bench.tuning.values import FIT_NAMES, split_values
+from mmlego.methods.encoders import encoder_for
+from mmlego.methods.method import AS_A_WHOLE, FUSED
+from mmlego.methods.names import CONVNET, LEGO_BLOCK, LEGO_FUSE, SNN
 from mmlego.methods.registry import METHODS
 from mmlego.models.amc import AMC, AMCOptions
 from mmlego.runs.settings import TuningSettings
 
-SEARCHED = [
-    name
-    for name, method in METHODS.items()
-    if method.trained and method.modalities in ("one", "any", "many")
-]
+SEARCHED = [name for name, method in METHODS.items() if method.trained in (AS_A_WHOLE, FUSED)]
 
 
 def _drawn(method, seed=1):
@@ -28,9 +27,10 @@ def _drawn(method, seed=1):
 
 
 def _build(method, fold, options):
-    if method in ("snn", "abmil"):
-        return build_encoder(fold, {"snn": "clin", "abmil": "img"}[method], **options)
-    if method == "lego_block":
+    own = {encoder_for(fold.kinds[name]): name for name in ("clin", "img")}
+    if method in own:
+        return build_encoder(fold, own[method], **options)
+    if method == LEGO_BLOCK:
         settings = TuningSettings(latent_channels=4, latent_dim=8)
         return build_block(fold, "clin", settings, encoder=None, variant="scratch", **options)
     widths = {name: fold.widths[name] for name in ("tabular", "img")}
@@ -38,7 +38,7 @@ def _build(method, fold, options):
     return METHODS[method].build(widths, fold.n_outputs, kinds=kinds, **options)
 
 
-@pytest.mark.parametrize("method", [m for m in SEARCHED if m not in ("convnet", "lego_fuse")])
+@pytest.mark.parametrize("method", [m for m in SEARCHED if m not in (CONVNET, LEGO_FUSE)])
 def test_models_take_what_is_drawn(folds, method):
     """Both ends of every choice among sizes come up over a few draws."""
     for seed in range(3):
@@ -90,11 +90,11 @@ def test_the_given_options_are_the_defaults_of_the_model(method):
 
 
 def test_given_values_come_from_the_settings():
-    found = given_values("lego_block", TuningSettings(learning_rate=0.002, l1=0.0, depth=2))
+    found = given_values(LEGO_BLOCK, TuningSettings(learning_rate=0.002, l1=0.0, depth=2))
     assert found["learning_rate"] == 0.002
     assert found["l1"] == space._RANGES["l1"][0], "zero has no logarithm"
     assert found["depth"] == 2
-    assert given_values("lego_block", TuningSettings(depth=3))["depth"] == 4
+    assert given_values(LEGO_BLOCK, TuningSettings(depth=3))["depth"] == 4
 
 
 @pytest.mark.parametrize("method", SEARCHED)
@@ -107,7 +107,7 @@ def test_light_values_differ_from_the_given_ones_in_regularization_alone(method)
 
 
 def test_layers_are_written_as_text_and_read_as_widths():
-    assert readable("snn", {"widths": "64x2", "dropout": 0.1}) == {
+    assert readable(SNN, {"widths": "64x2", "dropout": 0.1}) == {
         "widths": [64, 64],
         "dropout": 0.1,
     }

@@ -7,12 +7,13 @@ from matplotlib.colors import to_hex
 
 from mmlego.errors import DataError, ShapeError
 from mmlego.figures import style, token_cost_bars
+from mmlego.methods.names import AMC
 
 
 @pytest.fixture
 def costs():
     rows = {
-        "method": ["amc", "fusemoe", "maggate"],
+        "method": [AMC, "fusemoe", "maggate"],
         "gflops": [2.0, 3.0, 1.0],
         "gflops_without_encoders": [1.5, 2.5, 0.5],
         "step_ms": [20.0, 10.0, 5.0],
@@ -36,7 +37,7 @@ def test_both_costs_of_every_model(costs):
     assert widths(time, "whole") == [5, 20, 10]
     assert widths(time, "bare") == [1, 15, 8]
     names = [label.get_text() for label in operations.get_yticklabels()]
-    assert names == [style.title(method) for method in ("maggate", "amc", "fusemoe")]
+    assert names == [style.title(method) for method in ("maggate", AMC, "fusemoe")]
     assert to_hex(bars(operations, "bare")[1].get_facecolor()) == style.color("amc")
     assert operations.get_xlabel() == "prediction, GFLOP"
     assert time.get_xlabel() == "training step, ms"

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contract_models import ANY_KIND, DROPOUT, LATENT, MODELS, N_OUTPUTS, WIDTHS
+from contract_models import ANY_KIND, DROPOUT, LATENT, N_OUTPUTS, WIDTHS, small_of
 
 from mmlego.errors import SettingsError
 from mmlego.learning.penalty import l1_parameters
+from mmlego.methods.names import HEALNET
 from mmlego.models.baselines.healnet import HEALNet
 
-SMALL = MODELS["HEALNet"]
+SMALL = small_of(HEALNET)
 
 
 @pytest.fixture(autouse=True)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contract_models import MODELS
+from contract_models import small_of
 
 from mmlego.errors import SettingsError
 from mmlego.learning.penalty import l1_parameters
 from mmlego.models.baselines.perceiver import Perceiver
 from mmlego.models.layers.latent_attention import PaddedAttention
 
-SMALL = MODELS["Perceiver"]
+SMALL = small_of("perceiver")
 
 
 @pytest.fixture(autouse=True)

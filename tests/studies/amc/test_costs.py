@@ -10,7 +10,8 @@ import torch
 from mmlego.learning.loop import fit
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.settings import FitSettings
-from mmlego.methods.registry import METHODS
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import METHODS, rivals_on_tokens
 from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc import costs as token_costs
 from mmlego.studies.amc.costs import (
@@ -21,7 +22,7 @@ from mmlego.studies.amc.costs import (
     training_step,
     without_encoders,
 )
-from mmlego.studies.amc.run import AMC, TOKEN_MODELS, model_options
+from mmlego.studies.amc.run import model_options
 
 NAMES = ("clin", "rna", "img")
 SETTINGS = AMCSettings(
@@ -55,7 +56,7 @@ def test_every_model_of_the_same_tokens_has_its_cost(folds):
     table = token_costs.token_costs(folds()[0], NAMES, SETTINGS)
     assert torch.equal(state, torch.get_rng_state())
     assert list(table) == list(COLUMNS)
-    assert set(table["method"]) == {AMC, *TOKEN_MODELS}
+    assert set(table["method"]) == {AMC, *rivals_on_tokens()}
     assert (table.drop(columns="method") > 0).all(axis=None)
     shared = table["gflops"] - table["gflops_without_encoders"]
     np.testing.assert_allclose(shared, shared[0])  # all have the same front end
@@ -65,7 +66,7 @@ def test_every_model_of_the_same_tokens_has_its_cost(folds):
     assert (table["peak_mib"] > 3.9 * weights).all()
 
 
-@pytest.mark.parametrize("method", [AMC, *TOKEN_MODELS])
+@pytest.mark.parametrize("method", [AMC, *rivals_on_tokens()])
 def test_given_tokens_lead_to_the_same_prediction(folds, method):
     fold = folds()[0]
     model, batch = build(fold, method).eval(), fold.test.select(NAMES).batch()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmlego.errors import RunError
+from mmlego.methods.estimators import REGRESSION
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_table
 from mmlego.reporting.standings import BEST_TITLE
@@ -119,14 +120,14 @@ def test_all_rows_but_single_tables(tasks):
 
 def test_penalized_regression_is_one_column_of_the_ranks(tasks):
     ranks = rank_table(main_table(tasks))
-    part = ranks[ranks["label"] == league.REGRESSION]
+    part = ranks[ranks["label"] == REGRESSION]
     assert set(part["task"]) == {"one", "two", "three"}
     assert set(part["method"]) == {"coxnet", "logistic"}
     assert set(ranks["label"]) == {
-        league.REGRESSION, MERGE, BEST_TITLE, METHODS["lego_fuse"].title,
+        REGRESSION, MERGE, BEST_TITLE, METHODS["lego_fuse"].title,
     }  # fmt: skip
     value = ranks.set_index(["task", "label"])["value"]
-    assert value["three", league.REGRESSION] == pytest.approx(0.9, abs=0.01)
+    assert value["three", REGRESSION] == pytest.approx(0.9, abs=0.01)
 
 
 def test_verdicts_count_tasks(tasks):
@@ -134,7 +135,7 @@ def test_verdicts_count_tasks(tasks):
     row = found.loc[(BEST_TITLE, MERGE)]
     assert row["tasks"] == 3
     assert (row["better (Holm)"], row["worse (Holm)"]) == (1, 1)
-    assert found.loc[(league.REGRESSION, MERGE), "tasks"] == 3
+    assert found.loc[(REGRESSION, MERGE), "tasks"] == 3
     assert found.loc[(MERGE, METHODS["lego_fuse"].title), "tasks"] == 2
     assert (found["higher mean"] >= found["better (Holm)"]).all()
 

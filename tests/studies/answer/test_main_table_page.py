@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from mmlego.methods.estimators import REGRESSION
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.studies.answer import main_table_page
-from mmlego.studies.answer.main_table import PUBLISHED_GRID, REGRESSION, load_tasks, main_table
+from mmlego.studies.answer.main_table import PUBLISHED_GRID, load_tasks, main_table
 
 ALL = "clin+img+rna"
 MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title

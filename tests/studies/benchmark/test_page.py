@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from mmlego.bench.tuning.values import tuned_path
+from mmlego.methods.names import ENSEMBLE, LATE_CONCAT, LEGO_BLOCK, LEGO_MERGE, SNN
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import standings
 from mmlego.reporting.standings import BEST_TITLE
@@ -14,7 +15,7 @@ from mmlego.studies.benchmark import page
 from mmlego.studies.benchmark.run import run_all
 
 MERGE = METHODS["lego_merge"].title
-RAN = ["snn", "lego_block", "lego_merge", "ensemble", "late_concat", "coxnet"]
+RAN = [SNN, LEGO_BLOCK, LEGO_MERGE, ENSEMBLE, LATE_CONCAT, "coxnet"]
 
 
 def _ran(new_session, results, cohort, **changes):

@@ -6,8 +6,10 @@ import torch
 from mmlego.errors import ShapeError
 from mmlego.figures.style import title
 from mmlego.lego import LegoBlock
+from mmlego.methods.making import Sizes
+from mmlego.methods.names import WEIGHT_MERGING
 from mmlego.methods.registry import METHODS
-from mmlego.studies.checks.contenders import CONTENDERS, WEIGHT_MERGING, Sizes
+from mmlego.studies.checks.contenders import CONTENDERS, MERGES_OF_WEIGHTS
 
 SIZES = Sizes(
     widths={"table": 5, "bag": 6},
@@ -18,6 +20,7 @@ SIZES = Sizes(
     depth=1,
     hidden=8,
 )
+MERGE = MERGES_OF_WEIGHTS[WEIGHT_MERGING]
 INPUTS = {"table": torch.randn(4, 5), "bag": torch.randn(4, 3, 6)}
 
 
@@ -44,18 +47,21 @@ def test_hidden_width_makes_a_model_without_a_latent_smaller(method):
 
 def test_parts_and_joint_training_go_together(contender):
     assert (contender.part is None) == (contender.joint == "all")
-    assert (contender.part is None) == (contender.build is not None)
-    assert title(contender.method) != contender.method.replace("_", " ")
+    assert (contender.part is None) == (contender.making.assemble is None)
+    assert (contender.part is None) == (contender.wrap is None)
+    assert title(contender.method) == METHODS[contender.method].title
 
 
-def test_known_methods_are_called_as_in_the_registry():
-    assert {"lego_merge", "lego_fuse", "ensemble"} <= set(CONTENDERS) & set(METHODS)
+def test_every_merge_and_every_network_that_can_be_made_small_is_a_contender():
+    put_together = {n for n, m in METHODS.items() if m.several and not m.network}
+    assert put_together <= set(CONTENDERS)
+    assert {n for n, m in METHODS.items() if m.network and m.making} <= set(CONTENDERS)
 
 
 def test_merged_weights_are_the_mean_and_read_both_modalities():
     sizes = Sizes(**(vars(SIZES) | {"widths": {"table": 6, "bag": 6}}))
-    parts = WEIGHT_MERGING.parts(sizes)
-    whole = WEIGHT_MERGING.whole(sizes, parts)
+    parts = MERGE.parts(sizes)
+    whole = MERGE.whole(sizes, parts)
     (shared,) = {id(model): model for model in whole.models.values()}.values()
     assert isinstance(shared, LegoBlock)
     mean = (parts["table"].latent + parts["bag"].latent) / 2
@@ -67,4 +73,4 @@ def test_merged_weights_are_the_mean_and_read_both_modalities():
 
 def test_weights_of_different_shape_cannot_be_merged():
     with pytest.raises(ShapeError, match="differ"):
-        WEIGHT_MERGING.whole(SIZES, WEIGHT_MERGING.parts(SIZES))
+        MERGE.whole(SIZES, MERGE.parts(SIZES))

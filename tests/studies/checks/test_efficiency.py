@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from mmlego.methods.names import HEALNET, LEGO_FUSE, LEGO_MERGE
 from mmlego.runs.record import plain
 from mmlego.runs.settings import EfficiencySettings
 from mmlego.studies.checks import efficiency
@@ -49,11 +50,11 @@ def counted():
 
 def test_table_is_sorted_by_total_and_counts_the_blocks(costs):
     table = efficiency.cost_table(costs).set_index("method")
-    assert list(table.index) == ["healnet", "lego_merge", "lego_fuse", "mcat"]
+    assert list(table.index) == [HEALNET, LEGO_MERGE, LEGO_FUSE, "mcat"]
     assert table["total, s"].to_dict() == {
-        "healnet": 25.0,
-        "lego_merge": 30.0,
-        "lego_fuse": 38.0,
+        HEALNET: 25.0,
+        LEGO_MERGE: 30.0,
+        LEGO_FUSE: 38.0,
         "mcat": 50.0,
     }
     assert table.loc["lego_merge", "whole, s per epoch"] == "–"

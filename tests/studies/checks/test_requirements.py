@@ -122,9 +122,9 @@ def test_sentences_follow_the_verdicts():
         for r in REQUIREMENTS
     ]
     text = requirements.conclusion(made)
-    assert "No end-to-end training: yes: LegoMerge, Ensemble of encoders; no: LegoFuse" in text
-    assert "LegoMerge 5, Ensemble of encoders 5, LegoFuse 0" in text
-    assert "Ensemble of encoders meets as many" in text
+    assert "No end-to-end training: yes: LegoMerge, Ensemble; no: LegoFuse" in text
+    assert "LegoMerge 5, Ensemble 5, LegoFuse 0" in text
+    assert "Ensemble meets as many" in text
     alone = [c if c.method != "ensemble" else Check(c.requirement, c.method, NO, "e") for c in made]
     assert "meets as many" not in requirements.conclusion(alone)
 

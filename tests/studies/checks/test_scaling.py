@@ -7,6 +7,7 @@ import torch
 
 from mmlego.bench.measuring import flops
 from mmlego.errors import MetricError
+from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.studies.checks.contenders import CONTENDERS
 from mmlego.studies.checks.scaling import Bench, fit_power_law, fits, sweep, training_step
 
@@ -92,9 +93,9 @@ def test_a_step_of_a_merge_trains_its_blocks_and_a_step_of_a_stack_the_whole():
 
 
 def test_sweep_counts_every_method_at_every_size():
-    chosen = [CONTENDERS[name] for name in ("lego_merge", "ensemble", "mcat", "late_bilinear")]
+    chosen = [CONTENDERS[name] for name in (LEGO_MERGE, ENSEMBLE, "mcat", "late_bilinear")]
     table = sweep(chosen, BENCH, "modalities", [8, 2, 4])
-    assert set(table["method"]) == {"lego_merge", "ensemble", "mcat"}
+    assert set(table["method"]) == {LEGO_MERGE, ENSEMBLE, "mcat"}
     assert table.groupby("method")["x"].apply(list).tolist() == [[2, 4, 8]] * 3
     laws = fits(table)
     assert laws["ensemble", "modalities"].last == pytest.approx(1.0, abs=0.01)

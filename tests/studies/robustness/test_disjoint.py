@@ -10,6 +10,7 @@ from mmlego.data.folds.fold import make_fold
 from mmlego.data.folds.splits import make_splits
 from mmlego.data.folds.tabular import with_tabular
 from mmlego.errors import SettingsError
+from mmlego.methods.names import ENSEMBLE, HEALNET, LATE_CONCAT, LEGO_MERGE
 from mmlego.runs.settings import DisjointSettings
 from mmlego.studies.robustness import disjoint, disjoint_page
 from mmlego.studies.robustness.disjoint import COMMON
@@ -64,7 +65,7 @@ def test_nobody_is_trained_on_with_both_modalities_at_overlap_zero(joined):
 def test_all_methods_at_all_overlaps_on_the_same_patients(session, outcomes):
     keys = [(o.method, o.variant, o.repeat) for o in outcomes]
     assert len(set(keys)) == len(keys) == 2 * 2 * 5
-    assert {o.method for o in outcomes} == {"lego_merge", "ensemble", "late_concat", "healnet"}
+    assert {o.method for o in outcomes} == {LEGO_MERGE, ENSEMBLE, LATE_CONCAT, HEALNET}
     for fold in session.folds:
         ids = fold.test.having(["tabular", "img"], how="all").ids
         for o in outcomes:

@@ -24,13 +24,14 @@ from mmlego.data.folds.tabular import with_tabular
 from mmlego.errors import ModalityError, RunError, SettingsError
 from mmlego.lego import LegoBlock
 from mmlego.lego.merge import LegoMerge
+from mmlego.methods.names import ENSEMBLE, HEALNET, LATE_CONCAT, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.models.encoders.amil import ABMILEncoder
 from mmlego.runs.settings import RobustnessSettings
 from mmlego.studies.robustness import page
 from mmlego.studies.robustness import run as robustness
 
-FAST = ("lego_merge", "lego_fuse", "ensemble", "late_concat")
+FAST = (LEGO_MERGE, LEGO_FUSE, ENSEMBLE, LATE_CONCAT)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,8 +90,7 @@ def test_the_set_is_that_of_the_published_runs_or_every_modality_apart(joined, f
 
 def test_every_network_of_several_modalities_takes_part(joined):
     found = methods_on(joined, ("tabular", "img"))
-    assert {"lego_merge", "lego_fuse", "ensemble", "mcat", "healnet", "perceiver"} <= set(found)
-    assert all(METHODS[name].modalities in ("many", "any") for name in found)
+    assert set(found) == {n for n, m in METHODS.items() if m.several and not m.opt_in}
 
 
 def test_a_tuned_stack_is_that_of_the_benchmark(bench, trained):
@@ -163,12 +163,12 @@ def test_an_outcome_at_a_rate_is_the_mean_over_draws(bench, trained, missing):
 
 def test_a_scarce_modality_changes_its_own_block_only(bench, monkeypatch):
     monkeypatch.setattr(robustness, "SHARES", (0.25, 1.0))
-    monkeypatch.setattr(robustness, "UNDER_IMBALANCE", ("lego_merge", "ensemble", "late_concat"))
+    monkeypatch.setattr(robustness, "UNDER_IMBALANCE", (LEGO_MERGE, ENSEMBLE, LATE_CONCAT))
     told = []
     loud = Bench(bench.fold, bench.settings, bench.store, log=told.append)
     found = robustness.imbalance(loud)
     assert {(o.method, o.facts["share"]) for o in found} == {
-        (m, s) for m in ("lego_merge", "ensemble", "late_concat") for s in (0.25, 1.0)
+        (m, s) for m in (LEGO_MERGE, ENSEMBLE, LATE_CONCAT) for s in (0.25, 1.0)
     }
     here = int(bench.fold.train.present["img"].sum())
     assert {o.facts["n_scarce"] for o in found} == {here, round(0.25 * here)}
@@ -219,7 +219,7 @@ def test_bags_are_cut_down_and_doubled_for_models_that_read_them(bench, trained)
             assert moved == 0
         elif o.facts["condition"] == robustness.ONE:
             assert moved > 1e-6
-        elif o.method in ("lego_merge", "lego_block", "ensemble", "late_concat"):
+        elif o.method in (LEGO_MERGE, LEGO_BLOCK, ENSEMBLE, LATE_CONCAT):
             assert moved < 1e-5
     assert sum(o.method == "lego_block" for o in found) == 3
 
@@ -283,7 +283,7 @@ def findings(session):
 
 
 def _few(fold, names, among=()):
-    return [m for m in ("lego_merge", "ensemble", "healnet") if not among or m in among]
+    return [m for m in (LEGO_MERGE, ENSEMBLE, HEALNET) if not among or m in among]
 
 
 def test_all_parts_run_and_nothing_is_recorded_twice(findings):
