@@ -8,19 +8,16 @@ from typing import Any
 
 from mmlego.bench import fusing, merging
 from mmlego.bench.estimators import train_estimator
-from mmlego.bench.fusing import LEGO_FUSE, STACK, TUNED_FOR
+from mmlego.bench.fusing import STACK, TUNED_FOR
 from mmlego.bench.inputs import INPUT_TITLES, role_of_kind
-from mmlego.bench.merging import ENSEMBLE, LEGO_MERGE
 from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.settings import BlockSettings
 from mmlego.bench.starts import Start
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.bench.training import (
-    LEGO_BLOCK,
     Recipe,
     derived_seed,
-    encoder_method,
     fit_settings,
     objective_of,
     train_block,
@@ -30,7 +27,10 @@ from mmlego.bench.training import (
 from mmlego.bench.tuning.values import TunedValues, load_values
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import SettingsError
-from mmlego.methods.registry import METHODS, Method
+from mmlego.methods.encoders import encoder_for
+from mmlego.methods.method import EITHER, ESTIMATOR, MULTIMODAL, WEIGHTS, Method
+from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
+from mmlego.methods.registry import METHODS
 
 DEFAULT_BLOCK_VARIANT = "wrapped"
 
@@ -112,7 +112,7 @@ class Bench:
     def encoder(self, name: str, *, start: Start | None = None) -> TrainedModel:
         """The trained encoder of one modality."""
         kind = self.fold.kinds[name]
-        values = self.values.of(encoder_method(kind), role_of_kind(kind))
+        values = self.values.of(encoder_for(kind), role_of_kind(kind))
         return self._keep(
             train_encoder(
                 self.fold,
@@ -170,13 +170,13 @@ class Bench:
         """Every method that takes a single modality, on one modality."""
         own = encoder_for(self.fold.kinds[name])
         for method in methods_for(self.fold, [name], wanted):
-            if METHODS[method].modalities == "columns":
+            if METHODS[method].kind == ESTIMATOR:
                 yield self.estimator(method, [name]).outcome
             elif method == own:
                 yield self.encoder(name).outcome
             elif method == LEGO_BLOCK:
                 yield self.block(name).outcome
-            elif METHODS[method].modalities == "any":
+            elif METHODS[method].kind == EITHER:
                 yield self.whole(method, [name]).outcome
 
     def multimodal(
@@ -184,13 +184,12 @@ class Bench:
     ) -> Iterator[Outcome]:
         """Every method that takes several modalities, on one set of them."""
         for method in methods_for(self.fold, names, wanted):
-            kind = METHODS[method].modalities
-            if kind == "columns":
+            if METHODS[method].kind == ESTIMATOR:
                 yield self.estimator(method, names, inputs).outcome
             elif method == LEGO_MERGE:
                 yield self.best_block(names, inputs=inputs).outcome
                 yield self.merge(names, inputs=inputs).outcome
-            elif kind in ("many", "any"):
+            elif METHODS[method].several:
                 yield self.combined(method, names, inputs).outcome
 
     def combined(self, method: str, names: Sequence[str], inputs: str) -> TrainedModel:

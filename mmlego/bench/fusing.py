@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmlego.bench.merging import LEGO_MERGE, Models, bare, select_models
+from mmlego.bench.merging import Models, bare, select_models
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.settings import BlockSettings
 from mmlego.bench.store.code import code_digest
@@ -33,7 +33,6 @@ from mmlego.methods.names import LEGO_FUSE, LEGO_MERGE
 
 STACK, WEAVE, MERGE = "stack", "weave", "merge"
 MODES = (STACK, WEAVE)
-LEGO_FUSE = "lego_fuse"
 TUNED_FOR = 2  # epochs, as published
 _LOGITS = "__logits_{}__"
 

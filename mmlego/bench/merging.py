@@ -16,13 +16,12 @@ from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError
 from mmlego.lego.merge import LegoMerge
-from mmlego.methods.names import ENSEMBLE, LEGO_BLOCK, LEGO_MERGE
+from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.models.baselines.ensemble import Ensemble
 from mmlego.models.baselines.first_present import FirstPresent, OnItsOwn
 from mmlego.models.encoders.unimodal import Unimodal
 
 DEFAULTS = {"latents": "harmonic", "phase": "arithmetic", "heads": "slerp", "head_mode": "present"}
-LEGO_MERGE, ENSEMBLE = "lego_merge", "ensemble"
 Models = Mapping[str, TrainedModel]
 
 

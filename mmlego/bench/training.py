@@ -35,7 +35,6 @@ from mmlego.methods.names import LEGO_BLOCK
 from mmlego.models.encoders.unimodal import Unimodal
 
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
-LEGO_BLOCK = "lego_block"
 _LOGITS = "__test_logits__"
 # Settings that only some notebooks have.
 _OPTIONAL_FIT_SETTINGS = (
@@ -175,7 +174,7 @@ def train_encoder(
         start: Weights that it shares with other models at the start, if any.
     """
     recipe = Recipe(
-        method=encoder_method(fold.kinds[modality]),
+        method=encoder_for(fold.kinds[modality]),
         names=(modality,),
         fit=fit_settings(settings, **(fit_changes or {})),
         options=dict(options or {}) | (start.key() if start else {}),

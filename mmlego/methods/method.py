@@ -63,13 +63,13 @@ class Printed:
         file: File in ``data/published``.
         model: What the row is called there.
         table: Table or group of rows in the file; empty for any.
-        variant: Configuration of the method that the row is about; empty for the default.
+        arm: Configuration of the method that the row is about; empty for the default.
     """
 
     file: str
     model: str
     table: str = ""
-    variant: str = ""
+    arm: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.errors import MetricError
 from mmlego.learning.statistics import pairing
-from mmlego.methods.registry import METHODS
+from mmlego.methods.registry import titled
 from mmlego.reporting.published import has_published, published_for, role_of
 
 
@@ -29,7 +29,7 @@ def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
 
 def method_label(outcome: Outcome) -> str:
     """Name of a method and its configuration, such as ``LegoFuse (stack, 2 epochs)``."""
-    name = METHOD_NAMES.get(outcome.method, outcome.method)
+    name = titled(outcome.method)
     words = configuration_words(outcome.labels)
     return f"{name} ({words})" if words else name
 

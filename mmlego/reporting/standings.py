@@ -17,7 +17,7 @@ from mmlego.reporting.published import published_for, role_of
 # The published protocol has five repeats, the first five of ours.
 PUBLISHED_REPEATS = 5
 BEST_TITLE = "Best single block"
-FOCUS = ("lego_merge", "lego_fuse")
+FOCUS = (LEGO_MERGE, LEGO_FUSE)
 CLINICAL = "clin"
 GROUPS = {
     "multimodal": "multimodal",

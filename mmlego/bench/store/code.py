@@ -21,6 +21,8 @@ _NOT_NUMERIC = (
     "mmlego.bench.store.code",
     "mmlego.bench.store.fits",
     "mmlego.data.paths",
+    "mmlego.methods.method",
+    "mmlego.methods.names",
     "mmlego.runs.session",
     "mmlego.runs.settings",
 )
@@ -119,7 +121,7 @@ def module_digests(*code: ModuleType | Callable[..., object]) -> dict[str, str]:
 @lru_cache(maxsize=256)
 def _digest(modules: tuple[str, ...]) -> str:
     text = "\n".join(f"{name}:{code}" for name, code in _closure(modules))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return _short(text)
 
 
 @lru_cache(maxsize=256)
@@ -148,3 +150,7 @@ def _parsed(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
 def notebook_digest(cells: list[str]) -> str:
     """Hash the code cells of a notebook, 12 hexadecimal digits."""
     return _short("\n\f".join(cells))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

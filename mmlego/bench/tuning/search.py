@@ -20,12 +20,11 @@ import optuna
 import pandas as pd
 
 from mmlego.bench.fold_bench import Bench, methods_for
-from mmlego.bench.fusing import LEGO_FUSE, TUNED_FOR
+from mmlego.bench.fusing import TUNED_FOR
 from mmlego.bench.inputs import JOINED, SEPARATE, input_sets, unimodal_inputs
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import LEGO_BLOCK, encoder_method
 from mmlego.bench.tuning.space import given_values, light_values, readable, suggest
 from mmlego.bench.tuning.values import TunedValues, study_name
 from mmlego.data.folds.fold import Fold
@@ -88,12 +87,12 @@ def tasks(fold: Fold, wanted: Sequence[str] = ()) -> list[Search]:
         known.add(role)
         own = (encoder_for(fold.kinds[name]), LEGO_BLOCK)
         for method in methods_for(fold, [name], wanted):
-            if method in own or METHODS[method].modalities == "any":
+            if method in own or METHODS[method].kind == EITHER:
                 found.append(Search(method, role, (name,)))
     sets = input_sets(fold)
     names = sets.get(JOINED) or sets.get(SEPARATE) or ()
     for method in methods_for(fold, names, wanted) if names else []:
-        if METHODS[method].trained and METHODS[method].modalities in ("any", "many"):
+        if METHODS[method].several and METHODS[method].trained != MERGED:
             found.append(Search(method, "all", tuple(names)))
     return sorted(found, key=lambda task: (_turn(task), task.name))
 
@@ -225,7 +224,7 @@ def _val_loss(task: Search, bench: Bench) -> float:
         return _fused_val_loss(task, bench)
     if task.method == LEGO_BLOCK:
         trained = bench.block(task.names[0])
-    elif METHODS[task.method].modalities == "one":
+    elif METHODS[task.method].kind == UNIMODAL:
         trained = bench.encoder(task.names[0])
     else:
         trained = bench.whole(task.method, task.names)

@@ -7,7 +7,7 @@ import pandas as pd
 from mmlego.methods.names import AMC
 from mmlego.methods.registry import printed_in
 from mmlego.reporting.published import read_published
-from mmlego.studies.amc.run import ALONE, RULES, TOKEN_MODELS
+from mmlego.studies.amc.run import ALONE, RULES
 
 TABLE = "amc.csv"
 COLUMNS = ["method", "arm", "only", "metric", "published", "published_sd", "why"]
@@ -86,16 +86,17 @@ def published_amc(cohort: str) -> pd.DataFrame:
 def _places(table: str, model: str) -> list[tuple[str, str, str]]:
     """Method, arm and single modality here that a published row belongs to."""
     if table in ("Table1", "Table2", "Table3", "Table8"):
-        if model == "AMC":
-            return [("amc", rule, "") for rule in RULES]
-        return [(_MODELS[model], "", "")] if _MODELS.get(model) in TOKEN_MODELS else []
+        method = next((name for name, row in printed_in(TABLE) if row.model == model), "")
+        if method == AMC:
+            return [(AMC, rule, "") for rule in RULES]
+        return [(method, "", "")] if method else []
     if table in ("Table4", "Table5", "Table6"):
         if model == "AMC w/o Token Fusion":
-            return [("amc", "no_fusion", "")]
+            return [(AMC, "no_fusion", "")]
         change = _CHANGES.get(model)
-        return [("amc", f"{change}, {rule}", "") for rule in RULES] if change else []
+        return [(AMC, f"{change}, {rule}", "") for rule in RULES] if change else []
     names = _ALONE.get(model.removeprefix("AMC unimodal "), ())
-    return [("amc", ALONE, name) for name in names] if table == "Table11" else []
+    return [(AMC, ALONE, name) for name in names] if table == "Table11" else []
 
 
 def published_entropies() -> tuple[float, float]:

@@ -15,6 +15,8 @@ from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.bench.training import Recipe, fit_settings
 from mmlego.bench.withholding import complete_training
 from mmlego.data.folds.fold import Fold
+from mmlego.methods.names import AMC
+from mmlego.methods.registry import rivals_on_tokens
 from mmlego.runs.settings import AMCBase, AMCSettings
 
 LITERAL, INVERSE = "literal", "inverse"

@@ -17,7 +17,7 @@ from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc.page import label_of
 from mmlego.studies.amc.published import published_amc
 from mmlego.studies.amc.run import ALONE as ONE
-from mmlego.studies.amc.run import AMC, RULES, title_of
+from mmlego.studies.amc.run import RULES, title_of
 from mmlego.studies.answer.contrasts import GENERATED, MANUAL
 from mmlego.studies.answer.main_table import ALIAS, CohortRun
 

@@ -37,20 +37,20 @@ _OTHER_PAGES = (
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
 GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
-BEST, ENSEMBLE = "best single block", "ensemble"
+BEST = "best single block"
 # (method, arm, chosen by, tuning epochs) -> name of the row; these see every modality
 ROWS = {
-    ("lego_block", "", VALIDATION, 0): BEST,
-    ("ensemble", "", "", 0): ENSEMBLE,
-    ("lego_merge", "", "", 0): MERGE,
-    ("lego_merge", "", "", 2): "LegoMerge, tuned 2 epochs",
-    ("lego_fuse", "stack", "", 2): FUSE,
-    ("lego_fuse", "weave", "", 2): "LegoFuse (weave, 2 epochs)",
+    (LEGO_BLOCK, "", VALIDATION, 0): BEST,
+    (ENSEMBLE, "", "", 0): ENSEMBLE,
+    (LEGO_MERGE, "", "", 0): MERGE,
+    (LEGO_MERGE, "", "", 2): "LegoMerge, tuned 2 epochs",
+    (LEGO_FUSE, "stack", "", 2): FUSE,
+    (LEGO_FUSE, "weave", "", 2): "LegoFuse (weave, 2 epochs)",
 }
 _UNIMODAL = {
-    ("snn", "", "", 0): "SNN",
-    ("abmil", "", "", 0): "ABMIL",
-    ("lego_block", "wrapped", "", 0): "LegoBlock (wrapped)",
+    (SNN, "", "", 0): "SNN",
+    (ABMIL, "", "", 0): "ABMIL",
+    (LEGO_BLOCK, "wrapped", "", 0): "LegoBlock (wrapped)",
 }
 CONTRASTS = ((MERGE, BEST), (MERGE, ENSEMBLE), (FUSE, BEST), (FUSE, MERGE))
 

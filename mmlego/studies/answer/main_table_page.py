@@ -22,12 +22,12 @@ from mmlego.studies.answer.main_table import Task
 _LADDER_COHORT, _LADDER_GRID = "physionet2012-mortality", "icu"
 # (method, arm, chosen by, tuning epochs) -> step of the ladder of Figure 4
 _LADDER = {
-    ("snn", "", "", 0): "SNN, static",
-    ("abmil", "", "", 0): "ABMIL, series",
-    ("ensemble", "", "", 0): "Ensemble",
-    ("lego_merge", "", "", 0): "LegoMerge",
-    ("lego_merge", "", "", 2): "LegoMerge, tuned",
-    ("lego_fuse", "stack", "", 2): "LegoFuse",
+    (SNN, "", "", 0): "SNN, static",
+    (ABMIL, "", "", 0): "ABMIL, series",
+    (ENSEMBLE, "", "", 0): "Ensemble",
+    (LEGO_MERGE, "", "", 0): "LegoMerge",
+    (LEGO_MERGE, "", "", 2): "LegoMerge, tuned",
+    (LEGO_FUSE, "stack", "", 2): "LegoFuse",
 }
 
 

@@ -42,7 +42,7 @@ def rows(session: Session) -> pd.DataFrame:
 
 def curves(session: Session) -> pd.DataFrame:
     """Training histories of the networks of several modalities, on the main set of inputs."""
-    shown = [o for o in session.outcomes if o.history and METHODS[o.method].modalities != "columns"]
+    shown = [o for o in session.outcomes if o.history and METHODS[o.method].kind != ESTIMATOR]
     many = [o for o in shown if o.inputs == _main(session) and METHODS[o.method].trained]
     return outcomes.history_table(many or shown, name=lambda outcome: METHODS[outcome.method].title)
 

@@ -10,9 +10,9 @@ from mmlego.bench.common_starts import latent_and_head
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.trained import TrainedModel
-from mmlego.bench.training import LEGO_BLOCK
 from mmlego.lego.profiles import PROFILES, Knobs, resolve
 from mmlego.lego.spectrum import CONTEXTS
+from mmlego.methods.names import LEGO_BLOCK
 from mmlego.runs.settings import BlockAblationSettings
 
 ABLATIONS = ("A1", "A5", "A6", "A8", "A9", "profiles")

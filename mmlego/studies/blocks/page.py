@@ -10,10 +10,7 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
-from mmlego.bench.fusing import LEGO_FUSE
-from mmlego.bench.merging import LEGO_MERGE
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.training import LEGO_BLOCK
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
@@ -102,7 +99,7 @@ def tracking_change(session: Session) -> Figure | None:
         return None
     wide = table.pivot(index="repeat", columns="level", values="value")
     rows = [
-        {"label": arm.name, "method": "lego_merge", "repeat": repeat, "value": value}
+        {"label": arm.name, "method": LEGO_MERGE, "repeat": repeat, "value": value}
         for arm in _changed(_arms(session, "A1"))
         for repeat, value in (wide[arm.name] - wide[arm.reference]).items()
     ]

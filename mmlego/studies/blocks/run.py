@@ -16,10 +16,10 @@ from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel, assembled
-from mmlego.bench.training import LEGO_BLOCK
 from mmlego.data.folds.fold import Fold
 from mmlego.lego import spectrum
 from mmlego.lego.block import LegoBlock
+from mmlego.methods.names import LEGO_BLOCK
 from mmlego.runs.settings import BlockAblationSettings
 from mmlego.studies.blocks import odd_target
 from mmlego.studies.blocks.configurations import arms, train_block

@@ -20,39 +20,11 @@ _METRICS = {
     "F1": "f1",
     "AUC": "auc",
 }
-# (table, model) -> (method, arm); an arm "" is that of a rival
-_CELLS, _ABLATION, _IMAGES, _MASKED, _CHECKPOINT = (
-    "Reproduction_RNA_protein",
-    "Ablation_figure_digitised_R+P",
-    "Image_dynamics",
-    "Masked_image_test",
-    "Computed_here_from_official_checkpoint",
-)
-_TABULAR = {
-    (_CELLS, "KNN (early)"): ("knn", ""),
-    (_CELLS, "LR (early)"): ("logistic", ""),
-    (_CELLS, "NN (early)"): ("mlp", ""),
-    (_CELLS, "RF (early)"): ("random_forest", ""),
-    (_CELLS, "SVM (early)"): ("svm", ""),
-    (_CELLS, "HEALNet (intermediate)"): ("healnet", ""),
-    (_CELLS, "MCAT (late)"): ("mcat", ""),
-    (_CELLS, "MM static (late) R+P"): ("mm_static", "static"),
-    (_CELLS, "MM dynamics (late) R+P"): ("mm_dynamics", "both"),
-    (_ABLATION, "None"): ("mm_dynamics", "none"),
-    (_ABLATION, "FI only"): ("mm_dynamics", "fi_only"),
-    (_ABLATION, "MI only"): ("mm_dynamics", "mi_only"),
-}
-_IMAGE = {
-    (_IMAGES, "CNN I"): ("convnet", ""),
-    (_IMAGES, "MM dynamics R+I"): ("mm_dynamics", "both, rna and images"),
-    (_IMAGES, "MM dynamics P+I"): ("mm_dynamics", "both, protein and images"),
-    (_IMAGES, "MM static P+R+I"): ("mm_static", "static"),
-    (_IMAGES, "MM dynamics P+R+I"): ("mm_dynamics", "both"),
-    (_MASKED, "MM dynamics P+R+I(grey 0.5)"): ("mm_dynamics", "both, gray"),
-    (_MASKED, "MM static P+R+I(grey 0.5)"): ("mm_static", "static, gray"),
-    (_MASKED, "MM dynamics P+R"): ("mm_dynamics", "both, without images"),
-}
-_ORIGINAL = {(_CHECKPOINT, "Multimodal Dynamics (CVPR 2022 repo)"): ("mm_dynamics", "both")}
+# Tables of the file that are about the runs on two tables, on images, and on ROSMAP.
+_CHECKPOINT = "Computed_here_from_official_checkpoint"
+_TABULAR = ("Reproduction_RNA_protein", "Ablation_figure_digitised_R+P")
+_IMAGE = ("Image_dynamics", "Masked_image_test")
+_ORIGINAL = (_CHECKPOINT,)
 # The published checkpoint on its own 106 test samples of ROSMAP, by modality.
 CHECKPOINT_ERRORS = {
     "mrna": {"mean_true": 0.646, "mean_predicted": 0.669, "mae": 0.108, "above_0.1": 0.585,
@@ -107,7 +79,7 @@ def published_dynamics(
     else:
         return pd.DataFrame(columns=COLUMNS)
     known = {
-        (row.table, row.model): (name, row.variant)
+        (row.table, row.model): (name, row.arm)
         for name, row in printed_in(TABLE)
         if row.table in tables
     }

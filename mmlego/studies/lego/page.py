@@ -10,7 +10,6 @@ import pandas as pd
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.training import LEGO_BLOCK
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
@@ -33,7 +32,7 @@ def sizes(session: Session) -> str:
     """Sizes of the trained models and how long their training took."""
     rows = pd.DataFrame(
         {
-            "model": views.METHOD_NAMES[o.method] + (f" ({o.arm})" if o.arm else ""),
+            "model": titled(o.method) + (f" ({o.arm})" if o.arm else ""),
             "parameters": o.facts["n_parameters"],
             "seconds": o.seconds,
             "best": o.facts["best_epoch"],

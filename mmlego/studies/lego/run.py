@@ -11,11 +11,12 @@ from mmlego.bench import merging
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.fusing import MERGE, MODES, STACK, TUNED_FOR, orders
 from mmlego.bench.inputs import JOINED, separate_names
-from mmlego.bench.merging import LEGO_MERGE, alpha_weights, best_by_validation, subsets
+from mmlego.bench.merging import alpha_weights, best_by_validation, subsets
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import BLOCK_VARIANTS, risk_median
 from mmlego.data.folds.tabular import TABULAR
+from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.reporting.outcomes import value_table
 
 DEFAULT_OPERATOR = "harmonic, arithmetic phase"
@@ -141,7 +142,7 @@ def headline_rows(
     rest = [
         o
         for o in outcomes
-        if o.method in (LEGO_MERGE, "ensemble")
+        if o.method in (LEGO_MERGE, ENSEMBLE)
         and not o.facts.get("factor")
         and o.modalities == best[0].modalities
         and not o.inputs

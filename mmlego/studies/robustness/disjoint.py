@@ -13,10 +13,12 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import derived_seed
 from mmlego.bench.withholding import divide_patients
 from mmlego.data.folds.fold import Fold
+from mmlego.methods.method import DIVIDED
+from mmlego.methods.registry import in_role
 from mmlego.runs.settings import BlockSettings, DisjointSettings
 from mmlego.studies.robustness.models import methods_on, score_on
 
-END_TO_END = ("late_concat", "healnet")
+END_TO_END = in_role(DIVIDED)
 
 
 def run_all(

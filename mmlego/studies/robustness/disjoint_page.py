@@ -26,7 +26,7 @@ ENSEMBLE = titled(names.ENSEMBLE)
 
 def label(outcome: Outcome) -> str:
     """Name of a method, and of the start where it is common."""
-    name = views.METHOD_NAMES[outcome.method]
+    name = titled(outcome.method)
     return f"{name} ({COMMON})" if outcome.arm == COMMON else name
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from mmlego.bench.fold_bench import Bench, methods_for
 from mmlego.bench.inputs import headline_inputs
-from mmlego.bench.merging import LEGO_MERGE, on_other_samples
+from mmlego.bench.merging import on_other_samples
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore, fit_key
 from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
+from mmlego.methods.names import LEGO_MERGE
 from mmlego.methods.registry import METHODS
 
 STATIC = "static head"
@@ -23,11 +24,7 @@ STATIC = "static head"
 
 def methods_on(fold: Fold, names: Sequence[str], among: Sequence[str] = ()) -> list[str]:
     """Networks and merges that suit the modalities, in the order of the registry."""
-    return [
-        name
-        for name in methods_for(fold, names, among)
-        if METHODS[name].modalities in ("many", "any")
-    ]
+    return [name for name in methods_for(fold, names, among) if METHODS[name].several]
 
 
 def compared(bench: Bench, methods: Sequence[str]) -> Iterator[TrainedModel]:

@@ -61,7 +61,7 @@ def intro(session: Session) -> str:
 
 def label(outcome: Outcome) -> str:
     """Name of a method, and of the head where it is not the default."""
-    name = views.METHOD_NAMES[outcome.method]
+    name = titled(outcome.method)
     return f"{name} ({STATIC})" if outcome.arm == STATIC else name
 
 

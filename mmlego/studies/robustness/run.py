@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.inputs import headline_inputs
-from mmlego.bench.merging import LEGO_MERGE, bare
+from mmlego.bench.merging import bare
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel, assembled
@@ -29,7 +29,7 @@ from mmlego.errors import RunError
 from mmlego.learning.predict import predict_logits
 from mmlego.lego.merge import LegoMerge
 from mmlego.methods.method import SCARCE, TRAINED_AGAIN
-from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
+from mmlego.methods.names import LEGO_MERGE
 from mmlego.methods.registry import in_role
 from mmlego.runs.settings import RobustnessSettings
 from mmlego.studies.robustness.models import (
@@ -267,7 +267,7 @@ def extension(bench: Bench) -> list[Outcome]:
     kind, names = headline_inputs(bench.fold)
     blocks = bench.blocks(names)
     again = [
-        bench.combined(method, names, kind) for method in methods_on(bench.fold, names, [RETRAINED])
+        bench.combined(method, names, kind) for method in methods_on(bench.fold, names, RETRAINED)
     ]
     found = []
     for added in names:

@@ -135,8 +135,8 @@ def _task(session: Session, shared: EncoderMerges, second: bool) -> tuple[Cohort
 
 
 def _label(outcome: Outcome) -> str:
-    if outcome.method != METHOD:
-        return LATENTS if outcome.method == "lego_merge" else BEST
+    if outcome.method != WEIGHT_MERGING:
+        return LATENTS if outcome.method == LEGO_MERGE else BEST
     return f"weights: {outcome.arm}"
 
 

@@ -59,8 +59,10 @@ class BlockMerges:
 
     def new(self) -> list[Outcome]:
         """The outcomes that no other notebook makes."""
-        merged = [o for o in (*self.together, *self.alone) if o.method == METHOD]
-        common = [o for o in self.together if o.method != METHOD and o.condition == COMMON_START]
+        merged = [o for o in (*self.together, *self.alone) if o.method == WEIGHT_MERGING]
+        common = [
+            o for o in self.together if o.method != WEIGHT_MERGING and o.condition == COMMON_START
+        ]
         return [*self.trained, *common, *merged]
 
 
@@ -218,7 +220,7 @@ class _MergedWeights:
         return assembled(
             self.bench.fold,
             self.bench.store,
-            Labels(METHOD, tuple(names), labels),
+            Labels(WEIGHT_MERGING, tuple(names), labels),
             build,
             parents=[self.blocks[name].key for name in sorted(self.blocks)],
             code=[merge_weights],
@@ -256,7 +258,7 @@ def _encoder_rows(
                 assembled(
                     own.fold,
                     store,
-                    Labels(METHOD, (table,), labels),
+                    Labels(WEIGHT_MERGING, (table,), labels),
                     lambda name=name, own=own, other=other: _with_encoder(
                         own.model, state_of(name, other)
                     ),
@@ -279,7 +281,7 @@ def _with_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _drop_seed(fold: Fold, seed: int) -> int:
-    return derived_seed(seed, fold.cohort, fold.unit, fold.repeat, METHOD)
+    return derived_seed(seed, fold.cohort, fold.unit, fold.repeat, WEIGHT_MERGING)
 
 
 def _same_patients(session: Session, name: str) -> Cohort:
