@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ import pandas as pd
 import pytest
 import torch
 
-from mmlego.bench.outcome import Outcome
+from mmlego.bench.fold_bench import Bench
+from mmlego.bench.outcome import LABELS, VALIDATION, Outcome
 from mmlego.data import ClassTarget, Cohort, Modality, SurvivalTarget
 from mmlego.data.folds.fold import Fold, make_fold
 from mmlego.data.folds.splits import make_splits
 from mmlego.data.folds.tabular import with_tabular
-from mmlego.runs.results import COLUMNS
-from mmlego.runs.session import FoldModels, Session
+from mmlego.runs.record import Record, write_record
+from mmlego.runs.results import COLUMNS, TABLE
+from mmlego.runs.session import Session
 from mmlego.runs.settings import SignalSettings, UnimodalSettings
 from mmlego.studies.answer.contrasts import BEST, ENSEMBLE, FUSE, MERGE, Overview, load_from
+from mmlego.studies.lego.run import train_unimodal
 
 # The parameters cell of the notebook `signal_interference`.
 PARAMETERS = (
@@ -120,19 +123,18 @@ def new_session() -> Callable[..., Session]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run of `unimodal` on a toy cohort: its session, folds, and record."""
+    """A finished run of `unimodal` on a toy cohort: its session, benches, and record."""
 
     session: Session
-    folds: list[FoldModels]
+    benches: list[Bench]
     record: dict[str, Any]
 
 
 def _trained(results: Path, task: str) -> Trained:
     session = _session(UnimodalSettings, results, _toy(task=task))
-    folds = list(session.train(log=None))
-    for models in folds:
-        session.add(models.outcomes())
-    return Trained(session, folds, session.finish().record)
+    benches = session.benches()
+    session.add(train_unimodal(benches))
+    return Trained(session, benches, session.finish().record)
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +172,7 @@ def folds(toy: Callable[..., Cohort]) -> Callable[..., list[Fold]]:
 def outcome() -> Callable[..., Outcome]:
     """An outcome with made-up numbers."""
 
-    def make(method: str = "lego_merge", variant: str = "default", **changes: object) -> Outcome:
+    def make(method: str = "lego_merge", arm: str = "", **changes: object) -> Outcome:
         values = {
             "modalities": ("clin", "genes"),
             "repeat": 1,
@@ -179,7 +181,7 @@ def outcome() -> Callable[..., Outcome]:
             "metrics": {"c_index": 0.6},
             "n_train": 70,
         }
-        return Outcome(method=method, variant=variant, **(values | changes))
+        return Outcome(method=method, arm=arm, **(values | changes))
 
     return make
 
@@ -203,9 +205,9 @@ class Project:
         record = {"run_id": run_id, "notebook": "signal_interference", "outcomes": []}
         return (
             "import json, pathlib, time\n"
-            'folder = pathlib.Path(results) / "runs"\n'
+            f'folder = pathlib.Path(results) / "runs" / "{run_id}"\n'
             "folder.mkdir(parents=True, exist_ok=True)\n"
-            f'(folder / "{run_id}.json").write_text(\n'
+            '(folder / "record.json").write_text(\n'
             f"    json.dumps({json.dumps(record)} | "
             '{"finished": time.time(), "seconds": 0.1})\n)'
         )
@@ -236,12 +238,29 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 _METHODS = {
-    MERGE: ("lego_merge", "default"),
-    FUSE: ("lego_fuse", "stack, 2 epochs"),
-    BEST: ("lego_block", "best by validation"),
-    ENSEMBLE: ("ensemble", "logits"),
+    MERGE: {"method": "lego_merge"},
+    FUSE: {"method": "lego_fuse", "arm": "stack", "tune_epochs": 2},
+    BEST: {"method": "lego_block", "chosen_by": VALIDATION},
+    ENSEMBLE: {"method": "ensemble"},
 }
 _NOISE = np.array([0.010, -0.010, 0.004, -0.004, 0.001])
+
+
+def write_run(
+    folder: Path, about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]] = ()
+) -> Path:
+    """Write a made-up record, of outcomes that have labels, metrics and facts at least."""
+    usual = dict.fromkeys(LABELS, "") | {"tune_epochs": None, "metrics": {}, "facts": {}}
+    rows = [usual | dict(outcome) for outcome in outcomes]
+    texts = [{name: json.dumps(row[name]) for name in ("metrics", "facts")} for row in rows]
+    table = pd.DataFrame([row | text for row, text in zip(rows, texts, strict=True)])
+    return write_record(Record(dict(about), table, pd.DataFrame(), pd.DataFrame()), folder)
+
+
+@pytest.fixture
+def made_up_run() -> Callable[..., Path]:
+    """Write a record into a folder of results: ``write_run``."""
+    return write_run
 
 
 class Results:
@@ -253,11 +272,11 @@ class Results:
         (folder / "runs").mkdir()
 
     def add(self, label, values, cohort="toy", grid="paper", unit="patient", **changes):
-        method, variant = _METHODS.get(label, (label, ""))
+        labels = _METHODS.get(label, {"method": label})
         row = dict.fromkeys(COLUMNS, "") | {
             "cohort": cohort,
-            "method": method,
-            "variant": variant,
+            "tune_epochs": None,
+            **labels,
             "modalities": "clin+img",
             "split_unit": unit,
             "metric": "c_index",
@@ -266,7 +285,7 @@ class Results:
             "n_test": 15,
             "seconds": 1.0,
             "device": "cpu",
-            "run_id": f"{method}-{cohort}-{grid}",
+            "run_id": f"{labels['method']}-{cohort}-{grid}",
         }
         for repeat, value in enumerate(values, start=1):
             self.rows.append(row | {"repeat": repeat, "value": value} | changes)
@@ -285,24 +304,23 @@ class Results:
             }
             | data,
         }
-        path = self.folder / "runs" / f"{record['run_id']}.json"
-        path.write_text(json.dumps(record))
+        write_run(self.folder, record)
 
     def benchmark(
         self, values, cohort="toy", grid="paper", unit="patient", *, tuned=True, methods=(), **data
     ):
-        """A run of `benchmark`: values by (method, variant, modalities); returns its id."""
+        """A run of `benchmark`: values by (method, inputs, modalities, chosen by); its id."""
         how = "tuned" if tuned else "given"
         run_id = "-".join(("benchmark", cohort, grid, unit, how, *methods))
         metric = data.get("metric", "c_index")
-        for (method, variant, modalities), found in values.items():
-            what = {"variant": variant, "modalities": modalities, "run_id": run_id}
+        for (method, inputs, modalities, *chosen), found in values.items():
+            what = {"inputs": inputs, "modalities": modalities, "run_id": run_id}
+            what |= {"chosen_by": "".join(chosen)}
             self.add(method, found, cohort, grid, unit, **({"metric": metric} | what))
         record = {
             "run_id": run_id,
             "notebook": "benchmark",
             "finished": "2026-01-01",
-            "outcomes": [{}] * len(values),
             "parameters": {
                 "grid": grid,
                 "split_unit": unit,
@@ -320,12 +338,13 @@ class Results:
             }
             | data,
         }
-        (self.folder / "runs" / f"{run_id}.json").write_text(json.dumps(record))
+        write_run(self.folder, record, [{}] * len(values))
         self.write()
         return run_id
 
     def write(self):
-        pd.DataFrame(self.rows, columns=COLUMNS).to_csv(self.folder / "metrics.csv", index=False)
+        frame = pd.DataFrame(self.rows, columns=COLUMNS).astype({"tune_epochs": "Int64"})
+        frame.to_parquet(self.folder / TABLE, index=False)
 
     def load(self):
         self.write()
