@@ -92,7 +92,7 @@ class Tuning:
             train=target_digest(self.fold.train),
             seed=self.seed,
             device=resolve_device(self.device).type,
-            code=code_digest(tune),
+            code=code_digest(Tuning),
         )
 
 

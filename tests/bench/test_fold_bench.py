@@ -15,15 +15,15 @@ from mmlego.bench.fold_bench import (
     benches,
     methods_for,
     suits,
-    train_multimodal,
 )
-from mmlego.bench.inputs import INPUT_TITLES, PATHWAYS
-from mmlego.bench.merging import ensemble_outcome, merge_outcome
+from mmlego.bench.inputs import PATHWAYS
+from mmlego.bench.merging import ensemble, merge
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.bench.training import train_block, train_encoder
-from mmlego.bench.tuning.values import Chosen
+from mmlego.bench.tuning.values import TunedValues
 from mmlego.data.folds.joining import join_columns
-from mmlego.errors import SettingsError
+from mmlego.errors import RunError, SettingsError
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.output_bias import output_layers, start_at_base_rate
 from mmlego.learning.predict import predict_logits
@@ -48,11 +48,6 @@ WHOLE = {n for n in networks() if not METHODS[n].requires and not METHODS[n].opt
 ASKED = {n for n, m in METHODS.items() if m.kind == ESTIMATOR and m.opt_in}
 PUT_TOGETHER = {LEGO_MERGE, LEGO_FUSE, ENSEMBLE}
 BLOCKS = {LEGO_BLOCK} | PUT_TOGETHER
-
-
-@pytest.fixture
-def store(tmp_path):
-    return FitStore(tmp_path / "fits")
 
 
 @pytest.fixture
@@ -160,35 +155,35 @@ def test_wanted_methods_in_the_order_of_the_registry():
 def quick_references(monkeypatch, outcome):
     """Classical references that cost nothing, for where only their rows matter."""
 
-    def make(fold, method, names, settings, store, *, variant):
+    def make(fold, method, names, settings, store, *, inputs):
         members = {member for name in names for member in fold.members(name)}
-        return outcome(method, variant, modalities=tuple(sorted(members)))
+        known = outcome(method, inputs=inputs, modalities=tuple(sorted(members)))
+        return TrainedModel(fold, Labels(method, tuple(names)), f"{method} {names}", None, known)
 
-    monkeypatch.setattr(fold_bench, "train_classical", make)
+    monkeypatch.setattr(fold_bench, "train_estimator", make)
 
 
 @pytest.mark.usefixtures("quick_references")
 def test_every_method_that_suits_has_its_rows_and_no_other(folds, settings, store):
     found = run_all(folds(), settings(), store)
-    rows = [(o.method, o.variant, o.joined) for o in found]
+    rows = [(o.method, o.arm, o.inputs, o.joined) for o in found]
     tables, everything = "clin+rna", "clin+img+rna"
     expected = []
     for encoder, name in (("snn", tables), ("abmil", "img")):
-        expected += [(method, "", name) for method in (encoder, "perceiver", "multimodn")]
-        expected += [("lego_block", "wrapped", name)]
+        expected += [(method, "", "", name) for method in (encoder, "perceiver", "multimodn")]
+        expected += [(LEGO_BLOCK, "wrapped", "", name)]
     expected += [
-        (method, "one modality", name)
-        for name in (tables, "img", "clin", "rna")
-        for method in SURVIVAL
+        (method, "", "", name) for name in (tables, "img", "clin", "rna") for method in SURVIVAL
     ]
-    for variant, names, more in (
-        ("tables joined", everything, {"late_bilinear", "mcat"}),
-        ("modalities apart", everything, {"mcat"}),
-        ("tables apart", tables, {"late_bilinear"}),
+    for inputs, names, more in (
+        ("joined", everything, {"late_bilinear", "mcat"}),
+        ("separate", everything, {"mcat"}),
+        ("tables", tables, {"late_bilinear"}),
     ):
-        expected += [("lego_block", f"best by validation, {variant}", names)]
+        expected += [(LEGO_BLOCK, "", inputs, names)]  # the best by validation
         several = PUT_TOGETHER | WHOLE | SURVIVAL | more
-        expected += [(method, variant, names) for method in several]
+        arms = {LEGO_FUSE: "stack"}
+        expected += [(method, arms.get(method, ""), inputs, names) for method in several]
     assert sorted(rows) == sorted(expected)
     assert all(np.isfinite(o.metrics["c_index"]) for o in found)
 
@@ -196,16 +191,21 @@ def test_every_method_that_suits_has_its_rows_and_no_other(folds, settings, stor
 def test_wanted_sets_and_methods_alone(folds, settings, store):
     chosen = settings(inputs=["tables"], methods=["lego_merge", "coxnet"])
     found = run_all(folds(), chosen, store)
-    many = [o for o in found if "tables apart" in o.variant]
+    many = [o for o in found if o.inputs == "tables"]
     assert _methods(many) == [LEGO_BLOCK, LEGO_MERGE, "coxnet"]
-    assert {o.variant for o in found if o not in many} == {"one modality"}
+    rest = [o for o in found if not o.inputs]
+    assert {(o.method, len(o.modalities) > 1) for o in rest} <= {
+        ("coxnet", True),
+        ("coxnet", False),
+    }
+    assert len(many) + len(rest) == len(found)
 
 
 def test_groups_of_genes_are_a_set_of_their_own(folds, settings, store):
     fold = join_columns(folds()[0], "pathway_a", {"rna": [0, 2]})
     fold = join_columns(fold, "pathway_b", {"rna": [1], "clin": [0]})
     found = bench_fold(Bench(fold, settings(), store), [PATHWAYS], ["mcat"])
-    assert [(o.variant, o.joined) for o in found] == [(INPUT_TITLES[PATHWAYS], "clin+img+rna")]
+    assert [(o.inputs, o.joined) for o in found] == [(PATHWAYS, "clin+img+rna")]
 
 
 # --- each model once
@@ -213,9 +213,9 @@ def test_groups_of_genes_are_a_set_of_their_own(folds, settings, store):
 
 def test_each_model_is_trained_once(bench, fits):
     for names in (JOINED, SEPARATE):
-        bench.ensemble(names, "x")
-        bench.merge(names, "x")
-        bench.best_block(names, "x")
+        for _ in range(2):
+            combined = bench.ensemble(names), bench.merge(names), bench.best_block(names)
+            assert all(np.isfinite(model.outcome.metrics["c_index"]) for model in combined)
         list(bench.unimodal(names[0], ["snn", "lego_block"]))
     models = [model.modality for model, _ in fits]
     assert sorted(models) == sorted(2 * ["tabular", "img", "clin", "rna"])
@@ -234,9 +234,8 @@ def test_another_bench_finds_everything_in_the_store(bench, fits, settings):
 def test_fits_are_logged_once(folds, settings, store):
     said = []
     for bench in benches(folds(2), settings(), store, said.append):
-        bench.ensemble(JOINED, "x")
-        bench.merge(JOINED, "x")
-        bench.merge(JOINED, "x")
+        for _ in range(2):
+            _ = bench.ensemble(JOINED).outcome, bench.merge(JOINED).outcome
     assert len(said) == 8
     assert sum(line.startswith("repeat 2 ") for line in said) == 4
 
@@ -257,12 +256,8 @@ def test_blocks_and_encoders_of_the_same_fold_are_put_together(folds, settings, 
             for name in JOINED
         }
         expected = {
-            "lego_merge": merge_outcome(
-                fold, {n: b.model for n, (_, b) in blocks.items()}, JOINED, variant="x"
-            ),
-            "ensemble": ensemble_outcome(
-                fold, {n: e.model for n, (_, e) in encoders.items()}, JOINED, variant="x"
-            ),
+            LEGO_MERGE: merge(fold, blocks, JOINED, kept).outcome,
+            ENSEMBLE: ensemble(fold, encoders, JOINED, kept).outcome,
         }
         for method, outcome in expected.items():
             (row,) = [o for o in found if o.repeat == fold.repeat and o.method == method]
@@ -275,30 +270,48 @@ def test_fusion_starts_from_the_blocks_of_the_bench(bench, fits, monkeypatch):
 
     def spy(fold, blocks, names, *args, **options):
         seen.update(fold=fold, blocks=blocks, **options)
-        return fusing.tuned_outcomes(fold, blocks, names, *args, **options)
+        return tune(fold, blocks, names, *args, **options)
 
-    monkeypatch.setattr(fold_bench, "tuned_outcomes", spy)
-    found = bench.fuse(JOINED, "tables joined")
+    tune = fusing.tune
+    monkeypatch.setattr(fusing, "tune", spy)
+    found = bench.fuse(JOINED, inputs="joined").outcome
     assert seen["fold"] is bench.fold
     for name in JOINED:
-        outcome, model = bench.block(name)
-        assert seen["blocks"][name] is model.model
-        assert seen["parents"][name] == outcome.key
-    assert (found.variant, found.facts["order"]) == ("tables joined", list(JOINED))
+        assert seen["blocks"][name] is bench.block(name)
+    assert (found.arm, found.inputs, found.tune_epochs) == ("stack", "joined", 2)
+    assert found.facts["order"] == list(JOINED)
     how = fits[-1][1]
     assert (how.epochs, how.patience, how.output_bias) == (2, None, "as_built")
 
 
+def test_blocks_of_another_store_may_be_required(folds, settings, store):
+    """As in the notebooks that merge what another notebook trained; what tunes them may train."""
+    fold = folds()[0]
+    blocks = store.for_reading("make it with: x")
+    bench = Bench(fold, settings(), store, block_store=blocks)
+    with pytest.raises(RunError, match="no stored fit with these settings.*; make it with: x"):
+        bench.fuse(JOINED)
+    _ = Bench(fold, settings(), store).merge(JOINED).outcome
+    assert np.isfinite(bench.fuse(JOINED).outcome.metrics["c_index"])
+
+
+def test_an_outcome_of_another_condition_is_logged_so(bench, store):
+    said = []
+    bench.log = said.append
+    assert bench.on(bench.fold, "fewer").encoder("img").outcome.condition == ""
+    assert [outcome.condition for outcome in said] == ["fewer"]
+
+
 def test_tuning_of_a_stack_takes_the_epochs_of_the_settings(folds, settings, store, fits):
-    Bench(folds()[0], settings(tune_epochs=1), store).fuse(JOINED, "x")
+    Bench(folds()[0], settings(tune_epochs=1), store).fuse(JOINED)
     assert fits[-1][1].epochs == 1
 
 
 def test_best_block_is_that_with_the_lowest_validation_loss(bench):
-    losses = {name: bench.block(name)[0].facts["best_val_loss"] for name in JOINED}
-    found = bench.best_block(JOINED, "tables joined")
+    losses = {name: bench.block(name).outcome.facts["best_val_loss"] for name in JOINED}
+    found = bench.best_block(JOINED, inputs="joined").outcome
     assert found.facts["first"] == min(losses, key=losses.get)
-    assert found.variant == "best by validation, tables joined"
+    assert (found.chosen_by, found.inputs) == ("validation", "joined")
 
 
 # --- whose hyper-parameters
@@ -306,7 +319,7 @@ def test_best_block_is_that_with_the_lowest_validation_loss(bench):
 
 def _chosen(**studies):
     names = {name.replace("__", " on "): {"values": values} for name, values in studies.items()}
-    return Chosen(names)
+    return TunedValues(names)
 
 
 def test_chosen_values_reach_model_and_training(folds, settings, store, fits):
@@ -319,7 +332,7 @@ def test_chosen_values_reach_model_and_training(folds, settings, store, fits):
         lego_fuse={"learning_rate": 0.014},
     )
     bench = Bench(folds()[0], settings(), store, chosen)
-    bench.fuse(JOINED, "x")
+    bench.fuse(JOINED)
     bench.whole("perceiver", JOINED)
     bench.whole("perceiver", ["img"])
     (snn, snn_fit), (block, block_fit), (abmil, abmil_fit), (other, other_fit) = fits[:4]
@@ -343,9 +356,9 @@ def test_chosen_values_reach_model_and_training(folds, settings, store, fits):
 def test_another_choice_is_another_fit(folds, settings, store):
     fold = folds()[0]
     keys = {
-        train_multimodal(fold, "late_concat", JOINED, settings(), store, chosen=chosen)[0].key
-        for chosen in (
-            None,
+        Bench(fold, settings(), store, values).whole(LATE_CONCAT, JOINED).key
+        for values in (
+            TunedValues(),
             _chosen(late_concat={"learning_rate": 0.01}),
             _chosen(late_concat={"dropout": 0.5}),
         )
@@ -353,28 +366,22 @@ def test_another_choice_is_another_fit(folds, settings, store):
     assert len(keys) == 3
 
 
-def test_code_of_a_model_is_part_of_its_key(folds, settings, store, monkeypatch):
-    fold = folds()[0]
-    key = train_multimodal(fold, "multimodn", ["clin"], settings(), store)[0].key
-    digest = fold_bench.code_digest
+def test_code_of_a_model_is_part_of_its_key(bench, monkeypatch):
+    key = bench.whole("multimodn", ["img"]).key
+    digest = training.code_digest
+    build = METHODS["multimodn"].build
     monkeypatch.setattr(
-        fold_bench,
+        training,
         "code_digest",
-        lambda build: "other" if build is METHODS["multimodn"].build else digest(build),
+        lambda *code: "other" if build in code else digest(*code),
     )
-    assert train_multimodal(fold, "multimodn", ["clin"], settings(), store)[0].key != key
+    assert bench.whole("multimodn", ["img"]).key != key
 
 
 def test_options_of_the_caller_win(folds, settings, store, fits):
-    chosen = _chosen(late_concat={"dropout": 0.5})
-    train_multimodal(
-        folds()[0],
-        "late_concat",
-        JOINED,
-        settings(),
-        store,
-        chosen=chosen,
-        options={"dropout": 0.25},
+    values = _chosen(late_concat={"dropout": 0.5})
+    Bench(folds()[0], settings(), store, values).whole(
+        LATE_CONCAT, JOINED, options={"dropout": 0.25}
     )
     rates = {m.p for m in fits[0][0].modules() if isinstance(m, torch.nn.AlphaDropout)}
     assert rates == {0.25}
@@ -383,10 +390,10 @@ def test_options_of_the_caller_win(folds, settings, store, fits):
 def test_chosen_values_are_read_for_the_cohort_of_the_folds(folds, settings, store, monkeypatch):
     chosen = _chosen(snn__table={"learning_rate": 0.01})
     asked = []
-    monkeypatch.setattr(fold_bench, "load_chosen", lambda *names: asked.append(names) or chosen)
+    monkeypatch.setattr(fold_bench, "load_values", lambda *names: asked.append(names) or chosen)
     (found,) = benches(folds(), settings(hyperparameters="tuned"), store)
     assert asked == [("tuned", "toy")]
-    assert found.chosen is chosen
+    assert found.values is chosen
 
 
 # --- the base rate
@@ -412,7 +419,7 @@ def test_a_model_without_weights_in_its_output_predicts_the_base_rate(folds, met
 
 def test_runs_may_start_at_the_base_rate(folds, settings, store, fits):
     bench = Bench(folds()[0], settings(output_bias="base_rate"), store)
-    bench.fuse(JOINED, "x")
-    bench.whole("healnet", JOINED)
+    bench.fuse(JOINED)
+    bench.whole(HEALNET, JOINED)
     starts = [how.output_bias for _, how in fits]
     assert starts == 4 * ["base_rate"] + ["as_built", "base_rate"], "a merged head is kept"

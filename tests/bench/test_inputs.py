@@ -14,7 +14,7 @@ from mmlego.bench.inputs import (
     input_sets,
     role_of_kind,
     separate_names,
-    wholes,
+    unimodal_inputs,
 )
 from mmlego.data.folds.fold import make_fold
 from mmlego.data.folds.joining import join_columns
@@ -41,27 +41,27 @@ def test_tables_and_a_bag(fold_of):
         SEPARATE: ("clin", "img", "rna"),
         TABLES: ("clin", "rna"),
     }
-    assert wholes(fold) == {"tabular": "table", "img": "bag"}
+    assert unimodal_inputs(fold) == {"tabular": "table", "img": "bag"}
 
 
 def test_tables_only(fold_of):
     """Joined, they are a single modality, and apart they are all there is."""
     fold = fold_of("clin", "rna")
     assert input_sets(fold) == {SEPARATE: ("clin", "rna")}
-    assert wholes(fold) == {"tabular": "table"}
+    assert unimodal_inputs(fold) == {"tabular": "table"}
 
 
 def test_one_table_and_a_bag(fold_of):
     fold = fold_of("clin", "img")
     assert input_sets(fold) == {SEPARATE: ("clin", "img")}
-    assert wholes(fold) == {"clin": "table", "img": "bag"}
+    assert unimodal_inputs(fold) == {"clin": "table", "img": "bag"}
 
 
 @pytest.mark.parametrize(("name", "role"), [("clin", "table"), ("img", "bag")])
 def test_a_single_modality_offers_no_set(fold_of, name, role):
     fold = fold_of(name)
     assert input_sets(fold) == choose_inputs(fold, []) == {}
-    assert wholes(fold) == {name: role}
+    assert unimodal_inputs(fold) == {name: role}
 
 
 def test_groups_of_genes_replace_the_tables(fold_of):
@@ -72,7 +72,7 @@ def test_groups_of_genes_replace_the_tables(fold_of):
     assert found[PATHWAYS] == ("pathway_b", "pathway_a", "img")
     assert found[SEPARATE] == ("clin", "img", "rna")
     assert separate_names(fold) == ("clin", "img", "rna")
-    assert wholes(fold) == {"tabular": "table", "img": "bag"}
+    assert unimodal_inputs(fold) == {"tabular": "table", "img": "bag"}
 
 
 def test_every_set_has_a_title_of_its_own():

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from mmlego.bench.store import code as codes
 from mmlego.bench.store.code import code_digest, notebook_digest
-from mmlego.bench.store.fits import code as codes
 from mmlego.errors import RunError
 
 
@@ -19,14 +19,18 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "b.py").write_text("def g():\n    return 1\n")
     (tmp_path / "c.py").write_text("x = 1\n")
 
+    def clear():
+        for cached in (codes._digest, codes._closure, codes._parsed):
+            cached.cache_clear()
+
     def digest(**files):
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
-        codes._digest.cache_clear()
+        clear()
         return code_digest(ModuleType("mmlego.a"))
 
     yield digest
-    codes._digest.cache_clear()
+    clear()
 
 
 def test_digest_has_twelve_digits_and_repeats(package):

@@ -13,11 +13,6 @@ KEY = "0123456789abcdef0123"
 
 
 @pytest.fixture
-def store(tmp_path):
-    return FitStore(tmp_path / "fits")
-
-
-@pytest.fixture
 def weights():
     torch.manual_seed(1)
     return {"w": torch.randn(3, 4), "flag": torch.tensor([True, False]), "t": torch.randn(4, 3).T}

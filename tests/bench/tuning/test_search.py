@@ -15,9 +15,9 @@ from mmlego.bench import training
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.tuning import search as tuning
-from mmlego.bench.tuning.search import Study, Task, search, sentence, tasks
+from mmlego.bench.tuning.search import Search, Study, search, sentence, tasks
 from mmlego.bench.tuning.space import given_values, light_values, readable
-from mmlego.bench.tuning.values import GIVEN, Chosen, load_chosen, tuned_path
+from mmlego.bench.tuning.values import GIVEN, TunedValues, load_values, tuned_path
 from mmlego.errors import RunError, SettingsError, TrainingError
 from mmlego.methods.method import EITHER
 from mmlego.methods.names import LEGO_FUSE
@@ -99,7 +99,7 @@ def test_the_first_trial_is_the_given_settings(folds, settings, storage, tmp_pat
     for name, value in given_values("snn", chosen).items():
         assert first[name] == value, name
     benches = [Bench(fold, chosen, FitStore(tmp_path / "fits")) for fold in both]
-    losses = [bench.encoder("tabular")[0].facts["best_val_loss"] for bench in benches]
+    losses = [bench.encoder("tabular").outcome.facts["best_val_loss"] for bench in benches]
     assert study.given == first["value"] == pytest.approx(sum(losses) / 2, abs=1e-4)
 
 
@@ -169,7 +169,7 @@ def test_fusion_is_searched_on_the_blocks_that_were_chosen(folds, settings, stor
 
 def test_a_stack_is_judged_after_its_last_epoch(folds, settings, tmp_path):
     (fold,) = folds()
-    task = Task("lego_fuse", "all", ("tabular", "img"))
+    task = Search("lego_fuse", "all", ("tabular", "img"))
     losses = [
         tuning._val_loss(
             task,
@@ -177,7 +177,7 @@ def test_a_stack_is_judged_after_its_last_epoch(folds, settings, tmp_path):
                 fold,
                 settings(),
                 FitStore(tmp_path),
-                Chosen({"lego_fuse": {"values": {"learning_rate": rate}}}),
+                TunedValues({"lego_fuse": {"values": {"learning_rate": rate}}}),
             ),
         )
         for rate in (1e-9, 1e-2)
@@ -279,7 +279,7 @@ def test_a_later_search_keeps_what_others_found(folds, settings, storage, projec
     assert set(found["studies"]) == {SNN, "late_concat"}
     assert found["studies"][SNN] == earlier["studies"][SNN]
     assert found["settings"] == earlier["settings"], "the settings of the first search"
-    assert tuned_path("toy").read_text().startswith("# noted by hand\n# Chosen on validation")
+    assert tuned_path("toy").read_text().startswith("# noted by hand\n# TunedValues on validation")
     (later,) = found["later"]
     assert later["studies"] == ["late_concat"]
     assert later["settings"]["trials"] == 3
@@ -293,7 +293,7 @@ def test_what_is_chosen_reads_back(folds, settings, storage, project):
     path = write_chosen("toy", studies, chosen)
     assert path == tuned_path("toy")
     assert path.is_relative_to(project.folder)
-    found = load_chosen("tuned", "toy")
+    found = load_values("tuned", "toy")
     for study in studies:
         values = found.of(study.task.method, study.task.role)
         read = dict(values.fit) | dict(values.options)
@@ -316,6 +316,6 @@ def test_log_has_a_line_per_search(folds, settings, storage):
 
 
 def test_a_sentence_shortens_numbers():
-    task = Task("snn", "table", ("clin",))
+    task = Search("snn", "table", ("clin",))
     study = Study(task, pd.DataFrame({"number": [0]}), {"l1": 0.00012345, "widths": [8]}, 1, 2, {})
     assert sentence(study).endswith("1.0000 with l1 0.00012, widths [8]")

@@ -10,8 +10,8 @@ import yaml
 from mmlego.bench.tuning.values import (
     FIT_NAMES,
     GIVEN,
-    Chosen,
-    load_chosen,
+    TunedValues,
+    load_values,
     split_values,
     study_name,
     tuned_path,
@@ -45,7 +45,7 @@ def test_a_search_is_named_after_method_and_role():
 
 
 def test_what_was_not_searched_stays_as_given():
-    chosen = Chosen({"snn on table": {"values": VALUES}})
+    chosen = TunedValues({"snn on table": {"values": VALUES}})
     assert chosen.of("snn", "table").options["widths"] == [8, 8]
     assert chosen.of("snn", "bag") == chosen.of("perceiver", "all") == GIVEN
     assert not GIVEN.fit
@@ -53,24 +53,24 @@ def test_what_was_not_searched_stays_as_given():
 
 
 def test_given_settings_need_no_file(project):
-    assert load_chosen("given", "toy").of("snn", "table") == GIVEN
+    assert load_values("given", "toy").of("snn", "table") == GIVEN
 
 
 def test_file_of_a_cohort_is_read(project):
     _write(project, yaml.safe_dump({"studies": {"perceiver on bag": {"values": VALUES}}}))
-    assert load_chosen("tuned", "toy").of("perceiver", "bag") == split_values(VALUES)
+    assert load_values("tuned", "toy").of("perceiver", "bag") == split_values(VALUES)
 
 
 def test_cohort_without_a_file_names_the_remedy(project):
     with pytest.raises(RunError, match="'toy'.*mmlego tune toy, or run with hyperparameters=given"):
-        load_chosen("tuned", "toy")
+        load_values("tuned", "toy")
 
 
 @pytest.mark.parametrize("text", ["studies: [", "cohort: toy", "- 1", ""])
 def test_damaged_file_names_itself(project, text):
     path = _write(project, text)
     with pytest.raises(RunError, match=rf"{path} cannot be read"):
-        load_chosen("tuned", "toy")
+        load_values("tuned", "toy")
 
 
 def _options(method):

@@ -3,28 +3,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmlego.bench import common_start
-from mmlego.bench.common_start import (
-    MERGES,
+from mmlego.bench import training
+from mmlego.bench.common_starts import (
     block_start,
     encoder_start,
-    load_shared,
-    merge_states,
+    everything_shared,
+    latent_and_head,
+    same_encoder,
     shared_part,
-    train_block_from_start,
-    train_encoder_from_start,
 )
+from mmlego.bench.starts import load_shared
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.training import build_block, build_encoder, train_encoder
-from mmlego.errors import ModalityError, RunError, SettingsError
+from mmlego.bench.training import build_block, build_encoder, train_block, train_encoder
+from mmlego.errors import ModalityError, RunError
 from mmlego.models.encoders.unimodal import Unimodal
 
 OWN = ("to_key", "to_value", "norm_context")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return FitStore(tmp_path / "fits")
 
 
 def _same(first, second):
@@ -39,8 +33,17 @@ def _starts(monkeypatch):
         torch.manual_seed(recipe.seed_for(fold))
         found.append(build())
 
-    monkeypatch.setattr(common_start, "train_recipe", keep)
+    monkeypatch.setattr(training, "train_recipe", keep)
     return found
+
+
+def _block(fold, name, variant, settings, store, **how):
+    start = everything_shared(fold, settings)
+    return train_block(fold, name, variant, settings, store, start=start, **how)
+
+
+def _encoder(fold, table, settings, store):
+    return train_encoder(fold, table, settings, store, start=same_encoder(fold, table, settings))
 
 
 def test_shared_are_the_parts_of_one_shape_but_not_what_reads_the_data(fold, tiny):
@@ -71,7 +74,7 @@ def test_loading_a_shared_part_leaves_the_rest(fold, tiny):
 def test_blocks_of_all_modalities_start_from_the_same_shared_part(fold, tiny, store, monkeypatch):
     found = _starts(monkeypatch)
     for name in fold.names:
-        train_block_from_start(fold, name, "scratch", tiny(), store)
+        _block(fold, name, "scratch", tiny(), store)
     start = block_start(fold, tiny())
     for model in found:
         assert _same(shared_part(model.model), start)
@@ -88,48 +91,57 @@ def test_encoders_of_all_tasks_start_from_the_same_weights(fold, tiny, store, mo
     other = make_fold(cohort, make_splits(cohort, repeats=1)[0])
     found = _starts(monkeypatch)
     for one in (fold, other):
-        train_encoder_from_start(one, "rna", tiny(), store)
+        _encoder(one, "rna", tiny(), store)
     start = encoder_start(fold, "rna", tiny())
     assert all(_same(model.model.encoder.state_dict(), start) for model in found)
     assert [model.model.head.out_features for model in found] == [4, 2]
 
 
 def test_training_goes_on_from_the_start_and_is_stored(fold, tiny, store, monkeypatch):
-    outcome, model = train_encoder_from_start(fold, "rna", tiny(), store)
+    found = _encoder(fold, "rna", tiny(), store)
+    outcome, model = found.outcome, found.model
     start = encoder_start(fold, "rna", tiny())
     trained = model.model.encoder.state_dict()
     assert not _same(trained, start)
-    assert (outcome.method, outcome.variant) == ("snn", "common start")
+    assert (outcome.method, outcome.arm) == ("snn", "common start")
     far = sum((trained[n] - start[n]).norm() for n in start)
     other = build_encoder(fold, "rna").encoder.state_dict()
     assert far < 0.5 * sum((trained[n] - other[n]).norm() for n in start)
     read_only = FitStore(store.folder, read_only=True)
-    assert _same(
-        train_encoder_from_start(fold, "rna", tiny(), read_only)[1].state_dict(), model.state_dict()
-    )
+    assert _same(_encoder(fold, "rna", tiny(), read_only).model.state_dict(), model.state_dict())
     with pytest.raises(RunError, match="common start"):
-        train_encoder_from_start(fold, "rna", tiny(seed=2), read_only)
+        _ = _encoder(fold, "rna", tiny(seed=2), read_only).outcome
 
 
 def test_wrapped_blocks_keep_their_encoder(fold, tiny, store):
     encoder = train_encoder(fold, "rna", tiny(), store)
-    outcome, model = train_block_from_start(fold, "rna", "frozen", tiny(), store, encoder=encoder)
-    assert isinstance(model, Unimodal)
-    assert _same(model.model.encoder.state_dict(), encoder[1].model.encoder.state_dict())
-    other = train_block_from_start(fold, "rna", "wrapped", tiny(), store, encoder=encoder)[0]
-    assert other.key != outcome.key
+    found = _block(fold, "rna", "frozen", tiny(), store, encoder=encoder)
+    assert isinstance(found.model, Unimodal)
+    kept = found.model.model.encoder.state_dict()
+    assert _same(kept, encoder.model.model.encoder.state_dict())
+    assert _block(fold, "rna", "wrapped", tiny(), store, encoder=encoder).key != found.key
+
+
+def test_a_start_of_latent_and_head_changes_nothing_else(fold, tiny, store, monkeypatch):
+    """Encoder, keys and the order of batches are those of the block that starts by itself."""
+    found = _starts(monkeypatch)
+    train_block(fold, "rna", "scratch", tiny(), store)
+    start = latent_and_head(fold, tiny())
+    train_block(fold, "rna", "scratch", tiny(), store, start=start)
+    own, common = (model.model.state_dict() for model in found)
+    changed = {name for name in own if not torch.equal(own[name], common[name])}
+    assert changed <= {n for n in own if n == "latent" or n.startswith("head.")}
+    assert "latent" in changed
+
+
+def test_the_code_of_a_start_is_part_of_the_key(fold, tiny, store, monkeypatch):
+    seen = []
+    digest = training.code_digest
+    monkeypatch.setattr(training, "code_digest", lambda *code: seen.append(code) or digest(*code))
+    _block(fold, "rna", "scratch", tiny(), store)
+    assert any(item.__module__ == "mmlego.bench.common_starts" for item in seen[-1])
 
 
 def test_only_tables_have_a_shared_encoder(fold, tiny, store):
     with pytest.raises(ModalityError, match=r"got 'img'; name one of \['clin', 'rna'\]"):
-        train_encoder_from_start(fold, "img", tiny(), store)
-
-
-def test_every_method_merges_to_something_else(fold):
-    torch.manual_seed(1)
-    base, first, second = (build_encoder(fold, "rna").state_dict() for _ in range(3))
-    merged = {method: merge_states(method, base, [first, second], 1) for method in MERGES}
-    weights = torch.stack([state["encoder.layers.0.weight"].flatten() for state in merged.values()])
-    assert torch.cdist(weights, weights).fill_diagonal_(1.0).min() > 1e-3
-    with pytest.raises(SettingsError, match="got 'mean'"):
-        merge_states("mean", base, [first, second], 1)
+        _encoder(fold, "img", tiny(), store)
