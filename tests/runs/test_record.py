@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmlego import figures
@@ -18,6 +19,7 @@ from mmlego.runs.record import (
     plain,
     read_record,
     read_records,
+    read_table,
     write_record,
 )
 from mmlego.runs.settings import SETTINGS, MergeSettings
@@ -63,59 +65,57 @@ def test_plain_rounds_to_eight_digits_but_keeps_whole_numbers():
 def test_metrics_can_be_recomputed_from_the_predictions_of_a_record(request, kind):
     session = request.getfixturevalue(kind).session
     record = read_record(session.settings.run_id, session.results)
+    table = read_table(session.results / "runs" / record["run_id"], "predictions")
     cohort = session.cohort
     place = {name: row for row, name in enumerate(cohort.ids)}
-    kept = [entry for entry in record["outcomes"] if "prediction" in entry]
-    assert kept
-    for entry in kept:
-        rows = [place[name] for name in entry["ids"]]
-        said = np.array(entry["prediction"])
+    assert len(record["outcomes"]) == table["outcome"].nunique() == 32
+    for number, entry in enumerate(record["outcomes"]):
+        part = table[table["outcome"] == number]
+        assert len(part) == entry["n_test"]
+        rows = [place[name] for name in part["id"]]
         if cohort.task == "survival":
             target = cohort.target
-            found = concordance_index(target.event[rows], target.time[rows], said)
+            found = concordance_index(
+                target.event[rows], target.time[rows], part["risk"].to_numpy()
+            )
             expected = entry["metrics"]["c_index"]
         else:
-            found = auc(cohort.target.label[rows], said[:, 1])
+            found = auc(cohort.target.label[rows], part["probability_1"].to_numpy())
             expected = entry["metrics"]["auc"]
-        assert found == pytest.approx(expected, abs=1e-7)
-
-
-def test_predictions_that_differ_little_keep_their_order(outcome):
-    """Six digits would tie these, and another AUC would follow from the record."""
-    sure = 0.999999 + np.arange(5) * 1e-7
-    prediction = {"probability": np.column_stack([1 - sure, sure])}
-    made = make_record(
-        MergeSettings(),
-        [outcome(prediction=prediction, ids=np.array(list("abcde")))],
-        started=datetime.now(UTC),
-    )
-    kept = np.array(made["outcomes"][0]["prediction"])
-    assert (np.diff(kept[:, 1]) > 0).all()
+        assert found == expected
 
 
 @pytest.fixture
 def made(outcome):
     settings = MergeSettings(cohort="transbig", results="/some/where")
+    survival = np.arange(12.0).reshape(3, 4)
+    prediction = {"risk": np.array([0.1, 0.2, 0.3]), "survival": survival}
     outcomes = [
-        outcome(headline=True, history=[{"epoch": 1, "val_loss": 0.5}], key="k"),
-        outcome(variant="alpha: 0.5", headline=False, metrics={"c_index": np.nan}),
-    ]
+        outcome(prediction=prediction, history=[{"epoch": 1, "val_loss": 0.5}], key="k"),
+        outcome(arm="alpha: 0.5", prediction=prediction, headline=False,
+                metrics={"c_index": np.nan}, facts={"level": np.float64(0.5)}),
+    ]  # fmt: skip
     return make_record(
         settings,
         outcomes,
+        protocol="published",
         data={"n": 198},
         started=datetime.now(UTC),
+        measured={"m": pd.DataFrame({"x": [1.5]})},
         extra={"x": np.float32(0.5)},
     )
 
 
 def test_record_holds_all_that_is_needed_to_repeat_a_run(made):
-    assert made["run_id"] == MergeSettings(cohort="transbig").run_id
-    assert made["parameters"] == MergeSettings(cohort="transbig").identity()
-    for name in ("code", "revision", "versions", "hardware", "started", "finished", "data"):
-        assert made[name], name
-    assert made["extra"] == {"x": 0.5}
-    json.dumps(made, allow_nan=False)
+    about = made.about
+    assert made.run_id == MergeSettings(cohort="transbig").run_id
+    assert about["parameters"] == MergeSettings(cohort="transbig").identity()
+    for name in ("code", "modules", "revision", "versions", "hardware", "started", "finished"):
+        assert about[name], name
+    assert about["data"] == {"n": 198}
+    assert about["extra"] == {"x": 0.5}
+    assert about["modules"]["mmlego.lego.merge"]
+    json.dumps(about, allow_nan=False)
 
 
 def test_every_notebook_names_code_that_is_there():
@@ -126,19 +126,20 @@ def test_every_notebook_names_code_that_is_there():
 
 
 def test_notebooks_that_train_on_their_own_have_code_of_their_own(made):
-    assert made["code"] == code_digest(*numeric_code("merge"))
+    assert made.about["code"] == code_digest(*numeric_code("merge"))
     assert numeric_code("merge") == numeric_code("unimodal") == numeric_code("fuse")
     for notebook in ("benchmark", "tuning", "robustness", "properties"):
         assert numeric_code(notebook) != numeric_code("merge")
         assert numeric_code(notebook) != numeric_code("unimodal")
 
 
-def test_record_keeps_predictions_of_headline_rows_only(made):
-    first, second = made["outcomes"]
-    assert first["prediction"] == [0.1, 0.2, 0.3]
-    assert first["ids"] == ["a", "b", "c"]
-    assert first["history"] == [{"epoch": 1, "val_loss": 0.5}]
-    assert not {"prediction", "ids", "history"} & set(second)
+def test_record_keeps_every_prediction_and_the_rest_of_headline_rows(made):
+    first, second = (made.predictions[made.predictions["outcome"] == i] for i in (0, 1))
+    assert first["risk"].tolist() == second["risk"].tolist() == [0.1, 0.2, 0.3]
+    assert first["id"].tolist() == ["a", "b", "c"]
+    assert first["survival_3"].tolist() == [3.0, 7.0, 11.0]
+    assert second["survival_3"].isna().all()
+    assert made.histories.to_dict("records") == [{"outcome": 0, "epoch": 1, "val_loss": 0.5}]
 
 
 def long_history(n):
@@ -150,12 +151,11 @@ def test_a_long_history_is_thinned_to_even_steps_and_the_best_epoch(outcome, bes
     history = long_history(1000)
     one = outcome(history=history, facts={"best_epoch": best})
     made = make_record(MergeSettings(), [one], started=datetime.now(UTC))
-    kept = [entry["epoch"] for entry in made["outcomes"][0]["history"]]
+    kept = made.histories["epoch"].tolist()
     assert {1, best, 1000} <= set(kept)
     assert kept == sorted(set(kept))
     assert 200 <= len(kept) <= 201
     assert max(np.diff(kept)) <= 6
-    assert all(entry in plain(history) for entry in made["outcomes"][0]["history"])
     assert len(one.history) == 1000, "figures of the run see all of it"
 
 
@@ -174,48 +174,40 @@ def test_a_thinned_history_can_be_drawn(outcome):
     assert 433 in drawn[0].get_xdata()
 
 
-def test_undefined_metric_is_no_number(made):
-    assert made["outcomes"][1]["metrics"] == {"c_index": None}
+def test_undefined_metric_is_no_number(made, tmp_path):
+    write_record(made, tmp_path)
+    assert read_record(made.run_id, tmp_path)["outcomes"][1]["metrics"] == {"c_index": None}
 
 
 def test_record_says_nothing_of_the_machine_s_folders(made):
-    assert "/some/where" not in json.dumps(made)
+    assert "/some/where" not in json.dumps(made.about)
 
 
 def test_record_round_trip(made, tmp_path):
     path = write_record(made, tmp_path)
-    assert path == tmp_path / "runs" / f"{made['run_id']}.json"
-    assert read_record(made["run_id"], tmp_path) == made
-    assert read_records(tmp_path) == [made]
+    assert path == tmp_path / "runs" / made.run_id
+    found = read_record(made.run_id, tmp_path)
+    entries = found.pop("outcomes")
+    assert found == made.about
+    assert [e["arm"] for e in entries] == ["", "alpha: 0.5"]
+    assert entries[1]["facts"] == {"level": 0.5}
+    assert entries[0]["tune_epochs"] is None
+    pd.testing.assert_frame_equal(read_table(path, "predictions"), made.predictions)
+    assert read_records(tmp_path) == [read_record(made.run_id, tmp_path)]
     assert read_record("another", tmp_path) is None
     assert read_records(tmp_path / "nowhere") == []
 
 
-def test_damaged_record_names_the_file(made, tmp_path):
-    write_record(made, tmp_path).write_text("{")
-    with pytest.raises(RunError, match=rf"record {made['run_id']}\.json: cannot be read"):
+def test_writing_again_replaces_the_whole_record(made, tmp_path):
+    place = write_record(made, tmp_path)
+    (place / "left_over.parquet").write_text("")
+    write_record(made, tmp_path)
+    assert not (place / "left_over.parquet").exists()
+    assert [path.name for path in place.parent.iterdir()] == [made.run_id]
+
+
+@pytest.mark.parametrize("name", ["record.json", "outcomes.parquet"])
+def test_damaged_record_names_the_run(made, tmp_path, name):
+    (write_record(made, tmp_path) / name).write_text("{")
+    with pytest.raises(RunError, match=rf"record {made.run_id}: .*cannot be read"):
         read_records(tmp_path)
-
-
-def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "deep" / "x.txt"
-    records.write_text(path, "old")
-
-    def broken(source, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("mmlego.runs.record.os.replace", broken)
-    with pytest.raises(RunError, match="cannot write .*No space left"):
-        records.write_text(path, "new")
-    assert path.read_text() == "old"
-    assert [item.name for item in path.parent.iterdir()] == ["x.txt"]
-
-
-def test_text_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="choose a folder that you may write to"):
-        records.write_text(tmp_path / "file" / "x.txt", "new")
-
-
-def test_files_can_be_read_by_others(tmp_path):
-    assert records.write_text(tmp_path / "x", "").stat().st_mode & 0o777 == 0o644

@@ -1,40 +1,44 @@
 from __future__ import annotations
 
-import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmlego.errors import RunError
-from mmlego.runs.results import COLUMNS, collect, load_metrics, rows_of
+from mmlego.runs.record import make_record, read_record, write_record
+from mmlego.runs.results import COLUMNS, TABLE, collect, load_metrics, rows_of
+from mmlego.runs.settings import SignalSettings
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, outcome):
     """Write a record with the given outcomes."""
 
     def make(run_id="a", grid="quick", cohort="toy", **metrics):
-        outcome = {
-            "method": "snn",
-            "variant": "",
-            "modalities": "rna",
-            "repeat": 1,
-            "n_train": 70,
-            "n_test": 15,
-            "seconds": 0.5,
-            "metrics": metrics or {"c_index": 0.6, "auc_td": None},
-        }
-        record = {
+        made = make_record(
+            SignalSettings(),
+            [
+                outcome(
+                    "snn",
+                    modalities=("rna",),
+                    metrics=metrics or {"c_index": 0.6, "auc_td": np.nan},
+                )
+            ]
+            if cohort
+            else [],
+            started=datetime.now(UTC),
+        )
+        about = made.about | {
             "run_id": run_id,
             "parameters": {"grid": grid} | ({"split_unit": "patient"} if cohort else {}),
             "data": {"name": cohort} if cohort else {},
-            "hardware": {"device": "cpu"},
-            "outcomes": [outcome] if cohort else [],
         }
-        (tmp_path / "runs").mkdir(exist_ok=True)
-        (tmp_path / "runs" / f"{run_id}.json").write_text(json.dumps(record))
-        return record
+        write_record(replace(made, about=about), tmp_path)
+        return read_record(run_id, tmp_path)
 
     return make
 
@@ -56,7 +60,7 @@ def test_collect_then_load(write, tmp_path):
     found = load_metrics(tmp_path)
     assert found["value"].tolist()[1:] == [0.6, 0.7]
     assert np.isnan(found["value"][0])
-    assert found["variant"].tolist() == ["", "", ""]
+    assert found["arm"].tolist() == ["", "", ""]
     pd.testing.assert_frame_equal(
         found, frame.assign(value=frame["value"].astype(float)), check_dtype=False
     )
@@ -66,7 +70,7 @@ def test_collect_forgets_what_has_no_record_any_more(write, tmp_path):
     write("a")
     write("b")
     collect(tmp_path)
-    (tmp_path / "runs" / "a.json").unlink()
+    shutil.rmtree(tmp_path / "runs" / "a")
     assert collect(tmp_path)["run_id"].unique().tolist() == ["b"]
     assert load_metrics(tmp_path)["run_id"].unique().tolist() == ["b"]
 
@@ -83,6 +87,14 @@ def test_no_table_says_how_to_get_one(tmp_path):
 
 def test_table_that_lacks_a_column(write, tmp_path):
     write()
-    collect(tmp_path).drop(columns="repeat").to_csv(tmp_path / "metrics.csv")
+    collect(tmp_path).drop(columns="repeat").to_parquet(tmp_path / TABLE)
     with pytest.raises(RunError, match=r"missing \['repeat'\]; run `mmlego results collect`"):
+        load_metrics(tmp_path)
+
+
+def test_damaged_table_says_how_to_make_it_anew(write, tmp_path):
+    write()
+    collect(tmp_path)
+    (tmp_path / TABLE).write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(RunError, match="cannot be read .*run `mmlego results collect`"):
         load_metrics(tmp_path)

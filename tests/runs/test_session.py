@@ -5,16 +5,20 @@ import shlex
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from mmlego.bench import fusing, training
 from mmlego.bench.training import BLOCK_VARIANTS
 from mmlego.errors import DownloadError, RunError, SettingsError
 from mmlego.runs import session as sessions
 from mmlego.runs.notebooks import cast_parameter
+from mmlego.runs.record import read_record
 from mmlego.runs.results import load_metrics
 from mmlego.runs.runner import settings_for
-from mmlego.runs.session import command_of, find_unimodal, open_session, remake_command
+from mmlego.runs.session import command_of, open_session, remake_command
 from mmlego.runs.settings import BenchmarkSettings, MergeSettings, SignalSettings, UnimodalSettings
+from mmlego.studies.lego.run import train_unimodal
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def merging(trained, new_session, tmp_path):
 
 
 def _record_path(session, record):
-    return session.results / "runs" / f"{record['run_id']}.json"
+    return session.results / "runs" / record["run_id"] / "record.json"
 
 
 def test_opening_takes_the_parameters_of_a_namespace(tmp_path):
@@ -53,18 +57,16 @@ def test_a_notebook_without_a_cohort_has_none():
 
 def test_every_modality_is_trained_in_every_variant(trained):
     names = {"clin", "rna", "img", "tabular"}
-    assert len(trained.folds) == 2
-    for models in trained.folds:
-        assert set(models.encoders) == names
-        assert set(models.blocks) == set(BLOCK_VARIANTS)
-        assert all(set(blocks) == names for blocks in models.blocks.values())
-        assert len(models.outcomes()) == 16
-    joined = trained.folds[0].encoders["tabular"][0]
+    assert len(trained.benches) == 2
+    rows = [(o.repeat, o.method, o.arm, o.joined) for o in trained.session.outcomes]
+    assert len(set(rows)) == len(rows) == 2 * len(names) * (1 + len(BLOCK_VARIANTS))
+    assert {arm for _, method, arm, _ in rows if method == "lego_block"} == set(BLOCK_VARIANTS)
+    joined = trained.benches[0].encoder("tabular").outcome
     assert joined.modalities == ("clin", "rna")
 
 
 def test_no_two_fits_share_a_key(trained):
-    keys = [o.key for models in trained.folds for o in models.outcomes()]
+    keys = [o.key for o in trained.session.outcomes]
     assert len(set(keys)) == len(keys) == 32
 
 
@@ -97,28 +99,75 @@ def test_table_of_groups_that_is_nowhere(new_session, genes, tmp_path):
 
 
 def test_finish_writes_record_and_table(trained):
-    record = json.loads(_record_path(trained.session, trained.record).read_text())
-    assert record == trained.record
+    record = read_record(trained.record["run_id"], trained.session.results)
+    assert json.loads(_record_path(trained.session, trained.record).read_text()) == trained.record
     assert record["data"]["metric"] == "c_index"
     assert record["data"]["tables"] == ["clin", "rna"]
     assert record["data"]["fingerprint"] == trained.session.cohort.fingerprint()
+    assert record["protocol"] == "published"
     table = load_metrics(trained.session.results)
     assert set(table["cohort"]) == {"toy"}
+    assert set(table["protocol"]) == {"published"}
     assert len(table) == sum(len(o["metrics"]) for o in record["outcomes"])
 
 
-def test_finished_blocks_are_found_and_are_the_same(merging, trained):
+def _all(benches, variant="wrapped"):
+    return [
+        model
+        for bench in benches
+        for name in bench.fold.names
+        for model in (bench.encoder(name), bench.block(name, variant))
+    ]
+
+
+def test_finished_blocks_are_found_and_are_the_same(merging, trained, monkeypatch):
     """The same settings but for what does not decide a block: grid, and which block is merged."""
-    found = merging(grid="other", block_variant="frozen").trained(train_missing=False)
-    for first, second in zip(trained.folds, found, strict=True):
-        assert [o.key for o in first.outcomes()] == [o.key for o in second.outcomes()]
-        assert [o.metrics for o in first.outcomes()] == [o.metrics for o in second.outcomes()]
+    monkeypatch.setattr(training, "fit", None)
+    found = merging(grid="other", block_variant="frozen").benches(train_missing=False)
+    for first, second in zip(_all(trained.benches), _all(found), strict=True):
+        assert first.key == second.key
+        assert first.outcome.metrics == second.outcome.metrics
+        assert first.model.state_dict().keys() == second.model.state_dict().keys()
 
 
-def test_missing_run_names_the_command_that_makes_it(merging):
+def test_a_page_is_drawn_again_from_its_record_alone(merging, trained, monkeypatch):
+    """Neither weights nor training: merges, ensembles and tuned stacks come from the record."""
+    names = ["clin", "img"]
+
+    def outcomes(session):
+        found = []
+        for bench in session.benches():
+            models = [bench.merge(names), bench.ensemble(names), bench.best_block(names)]
+            found += [model.outcome for model in (*models, bench.fuse(names))]
+        return found
+
+    session = merging()
+    session.add(outcomes(session))
+    session.finish()
+    shutil.rmtree(session.results / "artifacts")
+    monkeypatch.setattr(training, "fit", None)
+    monkeypatch.setattr(fusing, "fit", None)
+    again = outcomes(merging())
+    assert not (session.results / "artifacts").exists()
+    for one, two in zip(session.outcomes, again, strict=True):
+        assert (one.key, one.metrics, one.labels) == (two.key, two.metrics, two.labels)
+        assert one.facts == two.facts
+        for name, values in one.prediction.items():
+            np.testing.assert_array_equal(two.prediction[name], values)
+        assert str(list(one.history)) == str(two.history)
+
+
+def test_forced_runs_take_nothing_that_is_recorded_or_stored(merging, monkeypatch):
+    monkeypatch.setattr(training, "fit", None)
+    (bench, _) = merging(force=True).benches()
+    with pytest.raises(TypeError):
+        _ = bench.encoder("clin")
+
+
+def test_missing_blocks_name_the_command_that_makes_them(merging):
     session = merging(seed=7)
-    with pytest.raises(RunError, match="no run of 'unimodal' with these settings") as caught:
-        session.trained(train_missing=False)
+    with pytest.raises(RunError, match="no stored fit with these settings") as caught:
+        _all(session.benches(train_missing=False))
     command = str(caught.value).split("make it with: ")[1]
     words = command.split()
     assert words[:3] == ["mmlego", "run", "unimodal"]
@@ -127,24 +176,18 @@ def test_missing_run_names_the_command_that_makes_it(merging):
     assert settings_for("unimodal", given).block_signature() == session.settings.block_signature()
 
 
-def test_run_made_by_other_code(merging, trained):
-    session = merging()
-    path = _record_path(session, trained.record)
-    path.write_text(json.dumps(trained.record | {"code": "0" * 12}))
-    with pytest.raises(RunError, match=r"was made by other code; make it again with: mmlego run"):
-        session.trained(train_missing=False)
-
-
-def test_stale_code_in_this_process(merging, monkeypatch):
-    monkeypatch.setattr(sessions, "code_digest", lambda *modules: "1" * 12)
-    with pytest.raises(RunError, match="was made by other code"):
-        merging().trained(train_missing=False)
+def test_blocks_of_other_code_or_data_are_missing(merging, toy, monkeypatch):
+    with pytest.raises(RunError, match="no stored fit"):
+        _all(merging(cohort=toy(n=55)).benches(train_missing=False))
+    monkeypatch.setattr(training, "code_digest", lambda *modules: "1" * 12)
+    with pytest.raises(RunError, match="no stored fit"):
+        _all(merging().benches(train_missing=False))
 
 
 @pytest.mark.parametrize("damage", ["alter", "cut", "delete", "delete all"])
 def test_damaged_weights_name_the_command(merging, trained, damage):
     session = merging()
-    folder = session.store.folder / trained.folds[0].encoders["clin"][0].key
+    folder = session.store.folder / trained.benches[0].encoder("clin").key
     weights = folder / "tensors.safetensors"
     data = bytearray(weights.read_bytes())
     if damage == "alter":
@@ -156,40 +199,18 @@ def test_damaged_weights_name_the_command(merging, trained, damage):
         weights.unlink()
     else:
         shutil.rmtree(folder)
-    with pytest.raises(RunError, match=r"make it again with: mmlego run unimodal .*--force"):
-        session.trained(train_missing=False)
-
-
-def test_valid_weights_that_are_not_those_of_the_record(merging, trained):
-    """Weights that were trained again, or swapped together with their checksum."""
-    session = merging()
-    keys = [trained.folds[0].encoders[name][0].key for name in ("clin", "rna")]
-    record = json.loads(json.dumps(trained.record))
-    for entry in record["outcomes"]:
-        entry["key"] = "another" if entry["key"] == keys[0] else entry["key"]
-    _record_path(session, trained.record).write_text(json.dumps(record))
-    with pytest.raises(RunError, match="saw other data"):
-        session.trained(train_missing=False)
-
-
-def test_other_data_under_the_same_name(merging, toy):
-    with pytest.raises(RunError, match="make it again with"):
-        merging(cohort=toy(n=55)).trained(train_missing=False)
+    bench = session.benches(train_missing=False)[0]
+    assert bench.encoder("clin").outcome.metrics  # the record has it still
+    with pytest.raises(RunError, match=r"make it with: mmlego run unimodal "):
+        _ = bench.encoder("clin").model
 
 
 def test_training_what_is_missing_needs_no_run(new_session, trained, tmp_path):
     session = new_session(
         MergeSettings, tmp_path, trained.session.cohort, repeats=1, epochs=1, modalities=[]
     )
-    assert len(session.trained(train_missing=True)) == 1
-
-
-def test_newest_of_several_runs_counts(merging, trained):
-    session = merging()
-    for run_id, finished in (("unimodal-old", "2001"), ("unimodal-new", "2999")):
-        record = trained.record | {"run_id": run_id, "finished": finished}
-        (session.results / "runs" / f"{run_id}.json").write_text(json.dumps(record))
-    assert find_unimodal(session.settings, session.results)["run_id"] == "unimodal-new"
+    (bench,) = session.benches(train_missing=True)
+    assert bench.merge(["clin", "rna"]).outcome.n_test == len(bench.fold.test)
 
 
 def test_commands_give_what_differs_from_the_defaults_and_quote_it():
@@ -229,6 +250,6 @@ def test_log_has_one_line_per_fit(new_session, trained, tmp_path):
     session = new_session(
         UnimodalSettings, tmp_path, trained.session.cohort.select(["clin"]), repeats=1
     )
-    list(session.train(log=said.append))
+    train_unimodal(session.benches(log=said.append))
     assert len(said) == 4
     assert all("c_index" in line and "best epoch" in line for line in said)

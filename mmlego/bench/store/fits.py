@@ -155,12 +155,13 @@ class FitStore:
             tensors = load_file(weights)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
             raise RunError(
-                f"stored fit {key}: cannot be read ({problem}); delete {place} and run again"
+                f"stored fit {key}: cannot be read ({problem}); delete {place} and run "
+                f"again{self._remedy}"
             ) from None
         if digest != expected:
             raise RunError(
                 f"stored fit {key}: its weights differ from their checksum; delete {place} and run "
-                "again"
+                f"again{self._remedy}"
             )
         return StoredFit(key, tensors, kept, digest)
 
