@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
-from mmlego.figures.spread import describe, interval
+from mmlego.figures import checks, parts, style
+from mmlego.figures.spread import describe, ends_of
 from mmlego.methods.names import LEGO_MERGE
 
 
@@ -37,8 +37,8 @@ def ablation_bars(
         ShapeError: If a value is not finite.
     """
     rows, labels = _levels(table, "ablation_bars", reference)
-    figure, axes = style.canvas(height=1.1 + 0.46 * len(labels))
-    ax, chance = axes[0, 0], style.chance(metric)
+    figure, ax = style.panel(height=1.1 + 0.46 * len(labels))
+    chance = style.chance(metric)
     start = chance or 0.0
     for position, label in enumerate(labels):
         values = rows.loc[rows["label"] == label, "value"].to_numpy(float)
@@ -46,18 +46,12 @@ def ablation_bars(
         bar = ax.barh(position, values.mean() - start, left=start, height=0.62, color=shade,
                       alpha=0.85 if label == reference else 0.45)  # fmt: skip
         style.tag(list(bar), "bar")
-        spread = interval(values, kind="sd")
-        if spread.n > 1:
-            ax.plot([spread.lower, spread.upper], [position] * 2, color="black", linewidth=1.4)
-        style.tag(ax.scatter(values, style.fan(position, values.size), s=14, color="black",
-                             alpha=0.6, linewidth=0, zorder=3), "repeats")  # fmt: skip
-    ax.set_yticks(range(len(labels)), labels)
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
+        parts.whisker(ax, ends_of(metric, "sd")(values), position, "black", linewidth=1.4)
+        parts.repeats(ax, values, position, "black", s=14)
+    parts.name_rows(ax, labels)
     ax.set_xlabel(f"{style.title(metric)} (mean, one standard deviation)")
     ax.axvline(start, color="#555555", linewidth=1)
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -118,31 +112,16 @@ def paired_differences(
     labels = list(dict.fromkeys(minus["label"]))
     if not labels:
         raise DataError(f"paired_differences: expected a label beside {reference!r}, got none")
-    figure, axes = style.canvas(height=1.5 + 0.46 * len(labels))
-    ax = axes[0, 0]
-    style.tag(ax.axvline(0, color="#555555", linestyle=(0, (4, 3)), linewidth=1), "zero")
-    for position, label in enumerate(labels):
-        values = minus.loc[minus["label"] == label, "difference"].to_numpy(float)
-        shade = style.color(_method(table, label))
-        style.tag(ax.scatter(values, style.fan(position, values.size), s=18, color=shade, alpha=0.5,
-                             linewidth=0), "repeats")  # fmt: skip
-        mean = interval(values, kind=spread, test_train_ratio=test_train_ratio)
-        style.tag(ax.plot([mean.lower, mean.upper], [position] * 2, color=shade, linewidth=2.2)[0],
-                  "interval")  # fmt: skip
-        style.tag(ax.plot([mean.mean], [position], "o", color=shade, markersize=8.5,
-                          markeredgecolor="white", zorder=3)[0], "mean")  # fmt: skip
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.45, -0.55)
-    ax.grid(axis="y", visible=False)
+    figure, ax = style.panel(height=1.5 + 0.46 * len(labels))
+    style.tag(ax.axvline(0, **parts.REFERENCE), "zero")
+    rows = minus.rename(columns={"difference": "value"})
+    parts.mean_rows(ax, rows, {label: style.color(_method(table, label)) for label in labels},
+                    ends_of(metric, spread, test_train_ratio, difference=True))  # fmt: skip
     style.frame_values(ax, [0.0, *minus["difference"]])
     words = describe(spread, corrected=test_train_ratio is not None)
     ax.set_xlabel(f"{style.title(metric)}:\ndifference to {reference}")
-    gray = {"color": style.NEUTRAL, "marker": "o"}
-    handles = [Line2D([], [], markersize=4, alpha=0.45, linestyle="none", **gray),
-               Line2D([], [], markersize=8, **gray)]  # fmt: skip
-    style.legend_below(figure, handles, ["one repeat", f"mean, {words}"])
-    if title:
-        ax.set_title(title)
+    style.legend_below(figure, parts.mean_handles(), ["one repeat", f"mean, {words}"])
+    ax.set_title(title or "")
     return figure
 
 
@@ -179,24 +158,20 @@ def sweep_plot(
     rows = checks.table(table, ("x", "repeat", "value"), name="sweep_plot")
     checks.finite_columns(rows, ("x", "value"), name="sweep_plot")
     if "label" not in rows:
-        rows["label"] = ""
+        rows["label"] = "mean of repeats"
     checks.one_per(rows, ("label", "repeat", "x"), name="sweep_plot")
-    figure, axes = style.canvas()
-    ax, labels = axes[0, 0], list(dict.fromkeys(rows["label"]))
-    for index, label in enumerate(labels):
-        one = rows[rows["label"] == label].sort_values("x")
-        shade = style.color(method) if len(labels) == 1 else style.GROUPS[index % 6]
-        for _, line in one.groupby("repeat"):
-            style.tag(ax.plot(line["x"], line["value"], color=shade, alpha=0.35, linewidth=1)[0],
-                      "repeat")  # fmt: skip
-        mean = one.groupby("x")["value"].mean()
-        style.tag(ax.plot(mean.index, mean, "o-", color=shade, linewidth=2.4, markersize=5,
-                          label=label or "mean of repeats")[0], "mean")  # fmt: skip
+    figure, ax = style.panel()
+    labels = list(dict.fromkeys(rows["label"]))
+    shades = style.GROUPS if len(labels) > 1 else [style.color(method)]
+    colors = {label: shades[index % len(shades)] for index, label in enumerate(labels)}
+    sns.lineplot(rows, x="x", y="value", hue="label", palette=colors, units="repeat",
+                 estimator=None, alpha=0.35, linewidth=1, legend=False, ax=ax)  # fmt: skip
+    style.tag(list(ax.lines), "repeat")
+    parts.mean_curves(ax, rows, colors, marker="o", markersize=6, markeredgewidth=0, linewidth=2.4)
     if reference is not None:
         style.tag(ax.axvline(reference, color="#555555", linestyle=(0, (1, 2)), linewidth=1.3),
                   "reference")  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=style.title(metric))
     ax.legend(loc="best")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure

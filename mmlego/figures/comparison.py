@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 # Tints of one hue that all leave black print readable; the best is the most intense.
 _TINT = LinearSegmentedColormap.from_list("tint", ["#7fb6d9", "#d5e6f1", "#ffffff"])
@@ -66,8 +66,7 @@ def uplift_plot(
     offsets = dict(zip(labels, 0.5 * (np.arange(len(labels)) + 0.5) / len(labels) - 0.25,
                        strict=True))  # fmt: skip
     row_height = 0.3 + 0.14 * len(labels)
-    figure, axes = style.canvas(width=width, height=1.5 + row_height * len(tasks))
-    ax = axes[0, 0]
+    figure, ax = style.panel(width=width, height=1.5 + row_height * len(tasks))
     for position, task in enumerate(tasks):
         part = rows[rows["task"] == task].set_index("label")
         heights = [position + offsets[label] for label in part.index]
@@ -76,18 +75,14 @@ def uplift_plot(
             _mean(ax, row, height, hollow=_is_hollow(row.name, labels))
         if {labels[0], labels[-1]} <= set(part.index) and len(labels) > 1:
             _difference(ax, part["value"], labels, position, digits)
-    ax.set_yticks(range(len(tasks)), tasks)
-    ax.set_ylim(len(tasks) - 0.45, -0.55)
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
+    parts.name_rows(ax, tasks)
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel(xlabel)
     if len(labels) > 1:
         ax.annotate("gain", (1, 1), xycoords="axes fraction", xytext=(6, 1), va="bottom",
                     textcoords="offset points", fontsize=9.5)  # fmt: skip
     style.legend_below(figure, *_legend(rows, labels, published_label))
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -98,15 +93,9 @@ def _is_hollow(label: str, labels: Sequence[str]) -> bool:
 
 def _mean(ax: Axes, row: pd.Series, height: float, *, hollow: bool) -> None:
     shade = style.color(row["method"])
-    if pd.notna(row["sd"]):
-        (bar,) = ax.plot([row["value"] - row["sd"], row["value"] + row["sd"]], [height] * 2,
-                         color=shade, linewidth=2)  # fmt: skip
-        style.tag(bar, "interval")
-    (dot,) = ax.plot([row["value"]], [height], "o", markersize=7.5, zorder=3,
-                     markerfacecolor="white" if hollow else shade,
-                     markeredgecolor=shade if hollow else "white",
-                     markeredgewidth=1.8 if hollow else 1.0)  # fmt: skip
-    style.tag(dot, "mean")
+    parts.whisker(ax, (row["value"] - row["sd"], row["value"] + row["sd"]), height, shade)
+    rim = {"markerfacecolor": "white", "markeredgecolor": shade, "markeredgewidth": 1.8}
+    parts.dot(ax, row["value"], height, shade, markersize=7.5, **(rim if hollow else {}))
     if pd.notna(row["published"]):
         style.published_marker(ax, float(row["published"]), height, comparable=row["comparable"])
 
@@ -131,9 +120,7 @@ def _legend(
     words = [f"{label}, one SD" if rows["sd"].notna().any() else label for label in labels]
     printed = rows[rows["published"].notna()]
     if not printed.empty:
-        handles.append(Line2D([], [], marker="D", markersize=8, linestyle="none",
-                              markerfacecolor="none", markeredgecolor=style.PUBLISHED,
-                              markeredgewidth=1.7))  # fmt: skip
+        handles.append(style.published_handle())
         mixed = printed["comparable"].nunique() > 1
         words.append(f"{published} (pale: other protocol)" if mixed else published)
     if len(labels) > 1:
@@ -174,40 +161,25 @@ def method_task_plot(
     grid = rows.pivot(index="label", columns="task", values="value")
     grid = grid.loc[rows["label"].unique(), rows["task"].unique()]
     behind = (grid.max() - grid) if higher_is_better else (grid - grid.min())
-    figure, axes = style.canvas(width=width, height=1.6 + 0.29 * len(grid))
-    ax = axes[0, 0]
-    image = ax.imshow(behind, cmap=_TINT.with_extremes(bad="#e9e9e9"), vmin=0, vmax=reach,
-                      aspect="auto")  # fmt: skip
+    figure, ax = style.panel(width=width, height=1.6 + 0.29 * len(grid))
     longest = max(grid.index.astype(str).str.len())
-    size = float(np.clip(20 * (width - 0.085 * longest - 0.3) / grid.shape[1], 6, 9.5))
-    for (row, column), value in np.ndenumerate(grid.to_numpy(float)):
-        best = behind.iat[row, column] == 0
-        words = "–" if np.isnan(value) else f"{value:.{digits}f}"
-        style.tag(ax.text(column, row, words, ha="center", va="center", fontsize=size,
-                          fontweight="bold" if best else "normal"),
-                  "best" if best else "value")  # fmt: skip
-    _grid_axes(ax, grid)
+    best = behind.to_numpy() == 0
     end = "max" if (behind > reach).any(axis=None) else "neither"
-    figure.colorbar(image, ax=ax, location="bottom", shrink=0.6, aspect=30, extend=end,
-                    ticks=[0.0, reach / 2, reach],
-                    label="Distance to the best of the task")  # fmt: skip
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    return figure
-
-
-def _grid_axes(ax: Axes, grid: pd.DataFrame) -> None:
+    texts = parts.cells(
+        ax, behind, grid.map(lambda value: f"{value:.{digits}f}").to_numpy(), cmap=_TINT, vmin=0,
+        vmax=reach, linewidths=2, linecolor="white", empty="–",
+        size=float(np.clip(20 * (width - 0.085 * longest - 0.3) / grid.shape[1], 6, 9.5)),
+        colorbar={"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": end,
+                  "ticks": [0.0, reach / 2, reach], "label": "Distance to the best of the task"},
+    )  # fmt: skip
+    for place, text in texts.items():
+        style.tag(text, "best" if best[place] else "value")
+        text.set_fontweight("bold" if best[place] else "normal")
     slanted = max(len(str(task)) for task in grid.columns) > 6
-    ax.set_xticks(range(grid.shape[1]), grid.columns, fontsize=9.5, rotation=40 if slanted else 0,
-                  ha="left" if slanted else "center", rotation_mode="anchor")  # fmt: skip
-    ax.set_yticks(range(len(grid)), grid.index, fontsize=9.5)
+    ax.set_facecolor("#e9e9e9")
     ax.xaxis.tick_top()
-    ax.tick_params(length=0)
-    ax.grid(visible=False)
-    # White lines between the cells.
-    ax.set_xticks(np.arange(grid.shape[1] + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(len(grid) + 1) - 0.5, minor=True)
-    ax.grid(visible=True, which="minor", color="white", linewidth=2)
-    ax.tick_params(which="minor", length=0)
-    for side in ax.spines.values():
-        side.set_visible(False)
+    ax.tick_params(labelsize=9.5, length=0)
+    ax.set_xticks(ax.get_xticks(), grid.columns, rotation=40 if slanted else 0,
+                  ha="left" if slanted else "center", rotation_mode="anchor")  # fmt: skip
+    parts.heading(figure, title)
+    return figure

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from textwrap import fill
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 COLUMNS = ("label", "repeat", "epoch", "train_loss", "val_loss")
 
@@ -36,15 +35,14 @@ def learning_curves(
     checks.finite_columns(rows, ("epoch", "train_loss"), name="learning_curves")
     checks.one_per(rows, ("label", "repeat", "epoch"), name="learning_curves")
     labels = list(dict.fromkeys(rows["label"]))
-    across = min(columns, len(labels))
-    down = int(np.ceil(len(labels) / across))
-    figure, axes = style.canvas(down, across, height=0.7 + (3.0 if across == 1 else 2.3) * down)
-    for ax, label in zip(axes.flat, labels, strict=False):
+    figure, axes, _ = parts.panels(
+        len(labels), columns,
+        height=lambda across, down: 0.7 + (3.0 if across == 1 else 2.3) * down,
+    )  # fmt: skip
+    for ax, label in zip(axes, labels, strict=True):
         _panel(ax, rows[rows["label"] == label], str(label))
-    for ax in axes[:, 0]:
-        ax.set_ylabel(loss)
-    for ax in axes.flat[len(labels) :]:
-        ax.set_visible(False)
+        if ax.get_subplotspec().is_first_col():
+            ax.set_ylabel(loss)
     style.legend_below(figure, *_legend(), columns=2)
     return figure
 

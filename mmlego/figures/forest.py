@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmlego.figures import checks, style
-from mmlego.figures.spread import describe, interval
+from mmlego.figures import checks, parts, style
+from mmlego.figures.spread import describe, ends_of
 
 
 @style.styled()
@@ -25,6 +25,8 @@ def forest_plot(
     title: str | None = None,
 ) -> Figure:
     """Draw one row per label: dots for repeats, a mean, a whisker, a diamond if published.
+
+    A whisker ends where the scale of the metric does.
 
     Args:
         table: Columns label, method, value, repeat; optional published (number or missing) and
@@ -46,15 +48,19 @@ def forest_plot(
     checks.finite_columns(rows, ("value",), name="forest_plot")
     checks.one_per(rows, ("label", "repeat"), name="forest_plot")
     labels = _ordered(rows, order, metric)
-    figure, axes = style.canvas(height=1.35 + 0.44 * len(labels))
-    ax = axes[0, 0]
-    for position, label in enumerate(labels):
-        _row(ax, rows[rows["label"] == label], position, spread, test_train_ratio)
-    _finish(ax, labels, metric, title)
+    figure, ax = style.panel(height=1.35 + 0.44 * len(labels))
+    methods = rows.drop_duplicates("label").set_index("label")["method"]
     line = style.chance(metric) if chance is None else chance
+    ends = ends_of(metric, spread, test_train_ratio, difference=line == 0)
+    parts.mean_rows(ax, rows, {label: style.color(methods[label]) for label in labels}, ends)
+    for position, label in enumerate(labels):
+        _published(ax, rows[rows["label"] == label], position)
+    better = "lower" if metric in style.LOWER_IS_BETTER else "higher"
+    ax.set_xlabel(f"{style.title(metric)} ({better} is better)")
+    ax.set_title(title or "")
     style.frame_values(ax, _must_see(rows, line))
     if line is not None:
-        style.tag(ax.axvline(line, color="#555555", linestyle=(0, (4, 3)), linewidth=1), "chance")
+        style.tag(ax.axvline(line, **parts.REFERENCE), "chance")
     what = describe(spread, corrected=test_train_ratio is not None)
     style.legend_below(figure, *_legend(ax, what, published_label, line))
     return figure
@@ -75,21 +81,6 @@ def _ordered(rows: pd.DataFrame, order: str, metric: str) -> list[str]:
     return list(means.sort_values(ascending=metric in style.LOWER_IS_BETTER).index)
 
 
-def _row(ax: Axes, rows: pd.DataFrame, position: int, spread: str, ratio: float | None) -> None:
-    shade = style.color(rows["method"].iloc[0])
-    values = rows["value"].to_numpy(float)
-    heights = style.fan(position, values.size)
-    style.tag(ax.scatter(values, heights, s=17, color=shade, alpha=0.6, linewidth=0), "repeats")
-    mean = interval(values, kind=spread, test_train_ratio=ratio)
-    if mean.n > 1:
-        (bar,) = ax.plot([mean.lower, mean.upper], [position] * 2, color=shade, linewidth=2.2)
-        style.tag(bar, "interval")
-    (dot,) = ax.plot([mean.mean], [position], "o", color=shade, markersize=8.5, zorder=3,
-                     markeredgecolor="white")  # fmt: skip
-    style.tag(dot, "mean")
-    _published(ax, rows, position)
-
-
 def _published(ax: Axes, rows: pd.DataFrame, position: int) -> None:
     if "published" not in rows or rows["published"].isna().all():
         return
@@ -99,29 +90,14 @@ def _published(ax: Axes, rows: pd.DataFrame, position: int) -> None:
         style.published_marker(ax, one, position, comparable=same)
 
 
-def _finish(ax: Axes, labels: list[str], metric: str, title: str | None) -> None:
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.45, -0.55)
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
-    better = "lower" if metric in style.LOWER_IS_BETTER else "higher"
-    ax.set_xlabel(f"{style.title(metric)} ({better} is better)")
-    if title:
-        ax.set_title(title)
-
-
 def _legend(ax: Axes, spread: str, published: str, chance: float | None) -> tuple[list, list[str]]:
     gids = [artist.get_gid() for artist in (*ax.lines, *ax.collections)]
-    gray = {"color": style.NEUTRAL, "linestyle": "none"}
-    handles = [Line2D([], [], marker="o", markersize=4, alpha=0.45, **gray),
-               Line2D([], [], marker="o", markersize=8, **gray)]  # fmt: skip
+    handles = parts.mean_handles(intervals="interval" in gids)
     labels = ["one repeat", f"mean, {spread}" if "interval" in gids else "mean"]
     if "published" in gids:
-        handles.append(Line2D([], [], marker="D", markersize=8, linestyle="none",
-                              markerfacecolor="none", markeredgecolor=style.PUBLISHED,
-                              markeredgewidth=1.7))  # fmt: skip
+        handles.append(style.published_handle())
         labels.append(published)
     if chance is not None:
-        handles.append(Line2D([], [], color="#555555", linestyle=(0, (4, 3)), linewidth=1))
+        handles.append(Line2D([], [], **parts.REFERENCE))
         labels.append(f"chance ({chance:g})" if chance else "no difference")
     return handles, labels

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 
 @style.styled()
@@ -16,6 +15,8 @@ def pair_matrix(
     table: pd.DataFrame, *, metric: str = "c_index", title: str | None = None
 ) -> Figure:
     """Draw the merge of every pair of modalities, single modalities on the diagonal.
+
+    The brighter a cell, the better, also where a metric is better if it is lower.
 
     Args:
         table: Columns modalities ("rna" or "mut+rna") and value, one row per repeat or one mean.
@@ -30,18 +31,18 @@ def pair_matrix(
     checks.finite_columns(rows, ("value",), name="pair_matrix")
     matrix = pair_means(rows)
     size = len(matrix)
-    figure, axes = style.canvas(width=2.6 + 0.85 * size, height=1.3 + 0.75 * size)
-    ax = axes[0, 0]
+    figure, ax = style.panel(width=2.6 + 0.85 * size, height=1.3 + 0.75 * size)
     reverse = "_r" if metric in style.LOWER_IS_BETTER else ""
-    image = ax.imshow(matrix, cmap="cividis" + reverse, aspect="auto")
-    _numbers(ax, matrix.to_numpy(), image)
-    ax.set_xticks(range(size), matrix.columns, rotation=30 if size > 3 else 0)
-    ax.set_yticks(range(size), matrix.index)
-    ax.grid(visible=False)
-    figure.colorbar(image, ax=ax, label=style.title(metric), shrink=0.9)
-    ax.set_xlabel("Diagonal: one modality; below: pair merged")
-    if title:
-        ax.set_title(title)
+    texts = parts.cells(
+        ax, matrix, matrix.map(lambda value: f"{value:.3f}").to_numpy(), cmap="cividis" + reverse,
+        colorbar={"label": style.title(metric), "shrink": 0.9},
+    )  # fmt: skip
+    for (row, column), text in texts.items():
+        style.tag(text, "single" if row == column else "pair")
+        text.set_fontweight("bold" if row == column else "normal")
+    ax.tick_params(axis="x", rotation=30 if size > 3 else 0)
+    ax.set_xlabel("Diagonal: one modality; below: pair merged\n(brighter is better)")
+    ax.set_title(title or "")
     return figure
 
 
@@ -60,15 +61,3 @@ def pair_means(rows: pd.DataFrame) -> pd.DataFrame:
         first, last = min(key.split("+")), max(key.split("+"))
         matrix.loc[last, first] = value
     return matrix
-
-
-def _numbers(ax: Axes, matrix: np.ndarray, image: object) -> None:
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isnan(value):
-            continue
-        red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-        text = ax.text(column, row, f"{value:.3f}", ha="center", va="center",
-                       color="white" if dark else "black",
-                       fontweight="bold" if row == column else "normal")  # fmt: skip
-        style.tag(text, "single" if row == column else "pair")

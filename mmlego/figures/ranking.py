@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 _ROW, _ROW_OF_TWO = 0.24, 0.3  # inches from name to name, and where long names take two lines
 
@@ -70,8 +70,7 @@ def critical_difference_plot(
     # Heights are in rows of text below the axis; bars take half a row each.
     top = 0.8 + 0.5 * (1 + max((level for *_, level in levels), default=-1))
     n_rows = top + (len(rows) + 1) // 2
-    figure, axes = style.canvas(width=width, height=1.1 + spacing * n_rows)
-    ax = axes[0, 0]
+    figure, ax = style.panel(width=width, height=1.1 + spacing * n_rows)
     low, high = np.floor(rows["rank"].min()), np.ceil(rows["rank"].max())
     # The scale bar must fit, too.
     ends = (low, max(high, low + 1, np.ceil(low + distance)))
@@ -83,8 +82,7 @@ def critical_difference_plot(
                          zorder=3, clip_on=False)  # fmt: skip
         style.tag(bar, "clique")
     _scale_bar(ax, ends[0], distance)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 

@@ -13,10 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
-from mmlego.figures.spread import describe, interval
-
-_MARKERS = "osD^vPX*<>"
+from mmlego.figures import checks, parts, style
+from mmlego.figures.spread import describe, ends_of
 
 
 class PowerLaw(NamedTuple):
@@ -75,13 +73,13 @@ def scaling_plot(
     rows = checks.table(table, ("x", "value", "label", "method"), name="scaling_plot")
     checks.finite_columns(rows, ("x", "value"), name="scaling_plot")
     labels = list(dict.fromkeys(rows["label"]))
-    parts = {label: rows[rows["label"] == label] for label in labels}
+    by_label = {label: rows[rows["label"] == label] for label in labels}
     if fits is None:
-        fits = {label: power_law(part["x"], part["value"]) for label, part in parts.items()}
-    figure, axes = style.canvas(width=width, height=3.7 + 0.1 * len(labels))
-    ax = axes[0, 0]
+        fits = {label: power_law(part["x"], part["value"]) for label, part in by_label.items()}
+    figure, ax = style.panel(width=width, height=3.7 + 0.1 * len(labels))
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    for marker, (label, part) in zip(_markers(len(labels)), parts.items(), strict=True):
+    for index, (label, part) in enumerate(by_label.items()):
+        marker = parts.MARKERS[index % len(parts.MARKERS)]
         shade, words = style.color(part["method"].iloc[0]), str(label)
         if label in fits:
             ends = np.array([part["x"].min(), part["x"].max()], dtype=float)
@@ -93,14 +91,8 @@ def scaling_plot(
         style.tag(dots[0], "repeats")
     _size_ticks(ax, rows["x"].unique())
     style.legend_below(figure, *ax.get_legend_handles_labels())
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
-
-
-def _markers(n: int) -> list[str]:
-    """Marks by which labels of one family, whose colors are close, are told apart."""
-    return [_MARKERS[index % len(_MARKERS)] for index in range(n)]
 
 
 def _size_ticks(ax: Axes, sizes: np.ndarray) -> None:
@@ -144,21 +136,10 @@ def rate_curves(
     checks.finite_columns(rows, ("x", "value"), name="rate_curves")
     checks.one_per(rows, ("label", "repeat", "x"), name="rate_curves")
     labels = list(dict.fromkeys(rows["label"]))
-    figure, axes = style.canvas(width=width, height=3.7 + 0.1 * len(labels))
-    ax = axes[0, 0]
-    for marker, label in zip(_markers(len(labels)), labels, strict=True):
-        part = rows[rows["label"] == label]
-        shade = style.color(part["method"].iloc[0])
-        curve = pd.DataFrame(
-            {x: interval(at, kind=spread, test_train_ratio=test_train_ratio)._asdict()
-             for x, at in part.groupby("x")["value"]}
-        ).T  # fmt: skip
-        style.tag(ax.plot(curve.index, curve["mean"], f"{marker}-", color=shade, markersize=6,
-                          markeredgecolor="white", label=label, zorder=3)[0], "mean")  # fmt: skip
-        if curve["lower"].notna().any():
-            band = ax.fill_between(curve.index, curve["lower"], curve["upper"], color=shade,
-                                   alpha=0.13, linewidth=0)  # fmt: skip
-            style.tag(band, "band")
+    figure, ax = style.panel(width=width, height=3.7 + 0.1 * len(labels))
+    methods = rows.drop_duplicates("label").set_index("label")["method"]
+    parts.mean_curves(ax, rows, {label: style.color(methods[label]) for label in labels},
+                      ends=ends_of(metric, spread, test_train_ratio), markersize=6)  # fmt: skip
     _frame_curves(ax, rows, metric)
     ax.set(xlabel=xlabel, ylabel=style.title(metric))
     handles, words = ax.get_legend_handles_labels()
@@ -166,8 +147,7 @@ def rate_curves(
         handles.append(Patch(color=style.NEUTRAL, alpha=0.13, linewidth=0))
         words.append(describe(spread, corrected=test_train_ratio is not None))
     style.legend_below(figure, handles, words)
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -175,8 +155,7 @@ def _frame_curves(ax: Axes, rows: pd.DataFrame, metric: str) -> None:
     """Mark chance, and frame the repeats, so that one wide band cannot flatten all curves."""
     chance, values = style.chance(metric), list(rows["value"])
     if chance is not None:
-        line = ax.axhline(chance, color="#555555", linestyle=(0, (4, 3)), linewidth=1,
-                          label=f"chance ({chance:g})")  # fmt: skip
+        line = ax.axhline(chance, label=f"chance ({chance:g})", **parts.REFERENCE)
         style.tag(line, "chance")
         values.append(chance)
     room = max(0.25 * np.ptp(values), 0.02)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 _STATES = {
     "COMPLETE": ("o", style.GROUPS[0], "complete"),
@@ -64,8 +64,7 @@ def search_history(
     checks.finite_columns(done, ("value",), name="search_history, complete trials")
     low, high = np.quantile(done["value"], [0.25, 0.75])
     limit = high + 3 * (high - low) if high > low else np.inf
-    figure, axes = style.canvas(width=width, height=4.2)
-    ax = axes[0, 0]
+    figure, ax = style.panel(width=width, height=4.2)
     for state, (marker, shade, words) in _STATES.items():
         part = rows[rows["state"] == state]
         inside = part[part["value"] <= limit] if state != "FAIL" else part.assign(value=0.02)
@@ -89,8 +88,7 @@ def search_history(
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="Trial", ylabel=f"{ylabel} (lower is better)")
     style.legend_below(figure, *ax.get_legend_handles_labels())
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -126,25 +124,16 @@ def importance_bars(
         raise DataError("importance_bars: expected importances of 0 or more, got negative ones")
     means = rows.groupby("parameter", sort=False)["importance"].mean()
     means = means.sort_values(ascending=False, kind="stable")
-    figure, axes = style.canvas(width=width, height=1.1 + 0.36 * len(means))
-    ax, n_studies = axes[0, 0], rows["study"].nunique()
-    bars = ax.barh(range(len(means)), means, height=0.62, color=style.GROUPS[0],
-                   alpha=0.85 if n_studies == 1 else 0.45)  # fmt: skip
-    style.tag(list(bars), "bar")
-    if n_studies == 1:
-        ax.bar_label(bars, [f"{mean:.2f}" for mean in means], padding=3, fontsize=9.5)
-        ax.margins(x=0.12)
+    figure, ax = style.panel(width=width, height=1.1 + 0.36 * len(means))
+    n_studies = rows["study"].nunique()
+    words = [f"{mean:.2f}" if n_studies == 1 else "" for mean in means]
+    parts.bars(ax, [style.title(str(name)) for name in means.index], means, words, style.GROUPS[0],
+               "bar", room=0.12, alpha=0.85 if n_studies == 1 else 0.45)  # fmt: skip
     for position, parameter in enumerate(means.index if n_studies > 1 else ()):
         values = rows.loc[rows["parameter"] == parameter, "importance"].to_numpy(float)
-        style.tag(ax.scatter(values, style.fan(position, values.size), s=16, color="black",
-                             alpha=0.6, linewidth=0, zorder=3), "studies")  # fmt: skip
-    ax.set_yticks(range(len(means)), [style.title(str(name)) for name in means.index])
-    ax.set_ylim(len(means) - 0.45, -0.55)
+        parts.repeats(ax, values, position, "black", "studies", s=16)
     ax.set_xlim(left=0)
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
     many = f" (mean; dots: {n_studies} studies)" if n_studies > 1 else ""
     ax.set_xlabel(f"Importance{many}")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure

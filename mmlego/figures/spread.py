@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,12 @@ from scipy import stats
 
 from mmlego.errors import DataError
 from mmlego.figures import checks
+
+# Metrics that lie in [0, 1]; where repeats are few, an interval of their mean can reach beyond.
+_SHARES = frozenset(
+    {"c_index", "c_index_ipcw", "integrated_brier", "auc_td", "auc", "macro_auc", "auc_hard",
+     "balanced_accuracy", "macro_f1", "accuracy", "f1", "weighted_f1", "weighted_precision"}
+)  # fmt: skip
 
 
 class Interval(NamedTuple):
@@ -57,6 +64,19 @@ def interval(
     if kind == "ci":
         half *= np.sqrt(1 / n + (test_train_ratio or 0.0)) * stats.t.ppf((1 + level) / 2, n - 1)
     return Interval(mean, float(mean - half), float(mean + half), n)
+
+
+def ends_of(
+    metric: str, kind: str, test_train_ratio: float | None = None, *, difference: bool = False
+) -> Callable[[object], tuple[float, float]]:
+    """Return what gives the ends of the interval of some repeats, within the metric's scale."""
+    lowest, highest = (-1 if difference else 0, 1) if metric in _SHARES else (-np.inf, np.inf)
+
+    def ends(values: object) -> tuple[float, float]:
+        _, *found, _ = interval(values, kind=kind, test_train_ratio=test_train_ratio)
+        return tuple(np.clip(found, lowest, highest))
+
+    return ends
 
 
 def describe(kind: str, *, corrected: bool = False) -> str:

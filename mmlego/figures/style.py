@@ -24,6 +24,10 @@ NEUTRAL = "#3b3b3b"
 PUBLISHED = "#7f7f7f"
 GRID = "#d9d9d9"
 TRAIN, VALIDATION = "#56a0d3", "#c65a00"
+_DIAMOND = {
+    "marker": "D", "markersize": 8, "linestyle": "none", "markerfacecolor": "none",
+    "markeredgecolor": PUBLISHED, "markeredgewidth": 1.7,
+}  # fmt: skip
 GROUPS = ("#00507d", "#c65a00", "#006e52", "#9c3f77", "#8f7a00", "#a4262c")
 
 # Words of figures that name no method.
@@ -119,6 +123,12 @@ def canvas(
     return figure, axes
 
 
+def panel(**size: float) -> tuple[Figure, Axes]:
+    """Return a house-style figure of one panel; see ``canvas``."""
+    figure, axes = canvas(**size)
+    return figure, axes[0, 0]
+
+
 def frame_values(axes: Axes, values: object, *, least: float = 0.05, most: float = np.inf) -> None:
     """Frame the horizontal axis round the values, so that one wide interval cannot hide them.
 
@@ -150,12 +160,14 @@ def tag(artists: object, name: str) -> None:
 
 def published_marker(axes: Axes, x: float, y: float, *, comparable: bool = True) -> Line2D:
     """Draw a published value: a hollow gray diamond, lighter where protocols differ."""
-    (line,) = axes.plot(
-        [x], [y], marker="D", markersize=8, linestyle="none", zorder=4, markerfacecolor="none",
-        markeredgecolor=PUBLISHED, markeredgewidth=1.7, alpha=1.0 if comparable else 0.55,
-    )  # fmt: skip
+    (line,) = axes.plot([x], [y], zorder=4, alpha=1.0 if comparable else 0.55, **_DIAMOND)
     tag(line, "published")
     return line
+
+
+def published_handle() -> Line2D:
+    """Return the entry of a published value for a legend."""
+    return Line2D([], [], **_DIAMOND)
 
 
 def legend_below(figure: Figure, handles: list, labels: list[str], *, columns: int = 2) -> None:
@@ -163,5 +175,5 @@ def legend_below(figure: Figure, handles: list, labels: list[str], *, columns: i
     if handles:
         figure.legend(
             handles, labels, loc="outside lower center", ncols=min(columns, len(handles)),
-            frameon=False, fontsize=10,
+            frameon=False, fontsize=10, columnspacing=1.4, handlelength=1.8, handletextpad=0.6,
         )  # fmt: skip

@@ -1,10 +1,12 @@
-"""Make an executed notebook fit to publish: no paths or times of the machine, tidy parameters."""
+"""Make an executed notebook fit to publish: no traces of the machine, small figures."""
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
+from mmlego.runs.palette import with_palette
 from mmlego.runs.settings import RunSettings
 
 # "/somewhere/metrics.py:140: MetricWarning: text", followed by the indented line of source
@@ -17,7 +19,8 @@ def presentable(notebook: Any, settings: RunSettings) -> Any:
     """Clean an executed notebook, in place.
 
     Timestamps and paths of papermill go; the cell of parameters shows those of this run, without
-    the folder of results; warnings keep their words and lose the file that they came from.
+    the folder of results; warnings keep their words and lose the file that they came from; figures
+    get a palette, see ``with_palette``.
     """
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -42,10 +45,19 @@ def _tidy_parameters(cell: Any, settings: RunSettings) -> None:
 
 def _clean_output(output: Any) -> Any | None:
     """Clean one output; None if nothing is left of it."""
+    if "image/png" in output.get("data", {}):
+        output.data["image/png"] = _small(output.data["image/png"])
     if output.output_type != "stream" or output.name != "stderr":
         return output
     output.text = clean_warnings(output.text)
     return output if output.text.strip() else None
+
+
+def _small(encoded: str) -> str:
+    """Return a picture in base64 with a palette; the very same text if it stays as it is."""
+    png = base64.b64decode(encoded)
+    small = with_palette(png)
+    return encoded if small == png else base64.b64encode(small).decode("ascii")
 
 
 def clean_warnings(text: str) -> str:

@@ -64,10 +64,10 @@ def test_uplift_refuses(means):
 
 def test_grid_prints_every_mean_and_tints_by_the_best_of_the_task(means, found):
     figure = method_task_plot(means)
-    (image,) = figure.axes[0].images
-    np.testing.assert_allclose(image.get_array(), [[0.04, 0], [0, 0.03]], atol=1e-12)
+    (mesh,) = figure.axes[0].collections
+    np.testing.assert_allclose(mesh.get_array(), [[0.04, 0], [0, 0.03]], atol=1e-12)
     best = {text.get_position(): text.get_text() for text in found(figure, "best")}
-    assert best == {(0, 1): "0.640", (1, 0): "0.580"}
+    assert best == {(0.5, 1.5): "0.640", (1.5, 0.5): "0.580"}
     assert [text.get_text() for text in found(figure, "value")] == ["0.600", "0.550"]
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["blca", "brca"]
     low = method_task_plot(means, higher_is_better=False)
@@ -88,7 +88,7 @@ def test_a_wide_grid_fits_a_phone(found):
     figure = method_task_plot(table, width=5.8, title="All")
     figure.canvas.draw()
     row = [
-        text.get_window_extent() for text in found(figure, "value") if text.get_position()[1] == 0
+        text.get_window_extent() for text in found(figure, "value") if text.get_position()[1] == 0.5
     ]
     assert all(left.x1 < right.x0 for left, right in zip(row, row[1:], strict=False))
     ax = figure.axes[0]

@@ -71,6 +71,17 @@ def test_one_repeat_has_no_whisker(results, found):
     assert len(found(figure, "mean")) == 2
 
 
+def test_an_interval_ends_where_the_scale_of_the_metric_does(results, found):
+    wide = results.assign(value=[0.2, 0.6, 0.99, 0.5, 0.95, 0.99])
+    for bar in found(forest_plot(wide), "interval"):
+        assert 0 <= bar.get_xdata().min() < bar.get_xdata().max() <= 1
+    assert max(bar.get_xdata().max() for bar in found(forest_plot(wide), "interval")) == 1
+    below = found(forest_plot(wide.assign(value=wide["value"] - 0.9), chance=0.0), "interval")
+    assert min(bar.get_xdata().min() for bar in below) == -1
+    unknown = found(forest_plot(wide, metric="seconds"), "interval")
+    assert max(bar.get_xdata().max() for bar in unknown) > 1
+
+
 def test_bad_tables(results):
     with pytest.raises(DataError, match=r"missing \['method'\]"):
         forest_plot(results.drop(columns="method"))

@@ -82,6 +82,14 @@ def test_curves_with_bands_and_chance(rates, found):
     assert words(figure)[-2:] == ["chance (0.5)", "one standard deviation"]
 
 
+def test_bands_end_where_the_scale_of_the_metric_does(rates, found):
+    high = rates.assign(value=rates["value"] + 0.05 * rates["repeat"] + 0.1)
+    for metric, inside in (("c_index", True), ("seconds", False)):
+        bands = found(rate_curves(high, xlabel="Missing", metric=metric), "band")
+        top = max(band.get_paths()[0].vertices[:, 1].max() for band in bands)
+        assert (top <= 1) == inside
+
+
 def test_one_repeat_has_no_band(rates, found):
     figure = rate_curves(rates[rates["repeat"] == 1], xlabel="Missing", metric="balanced_accuracy")
     assert found(figure, "band") == []

@@ -6,7 +6,7 @@ import pytest
 
 from mmlego.errors import DataError, MMLegoError, ShapeError
 from mmlego.figures import checks, forest_plot, style
-from mmlego.figures.spread import interval
+from mmlego.figures.spread import ends_of, interval
 from mmlego.methods.registry import METHODS
 
 
@@ -64,6 +64,15 @@ def test_interval_against_hand_computed_values():
     assert interval([1, 2, 3], kind="sd")[:3] == pytest.approx((2, 1, 3))
     boot = interval([1, 2, 3], kind="bootstrap")
     assert 1 <= boot.lower < 2 < boot.upper <= 3
+
+
+def test_ends_stay_within_the_scale_of_a_metric():
+    assert ends_of("auc", "sd")([0.8, 1.0]) == pytest.approx((0.9 - 0.02**0.5, 1.0))
+    assert ends_of("auc", "sd", difference=True)([-0.8, -1.0])[0] == -1
+    assert ends_of("seconds", "sd")([1, 2, 3]) == pytest.approx((1, 3))
+    low, high = ends_of("auc", "ci")([0.6])
+    assert low != low  # NaN
+    assert high != high
 
 
 def test_one_repeat_has_no_interval():

@@ -1,5 +1,10 @@
+from base64 import b64decode, b64encode
+from io import BytesIO
+
 import nbformat
+from matplotlib import pyplot as plt
 from nbformat import v4
+from PIL import Image
 
 from mmlego.runs.executed import clean_warnings, presentable
 from mmlego.runs.settings import SignalSettings
@@ -40,3 +45,27 @@ def test_no_path_or_time_of_the_machine_is_left():
     assert "/home/me" not in text
     assert "start_time" not in text
     assert "n = 1000" in notebook.cells[0].source
+
+
+def test_figures_get_a_palette_and_nothing_else_changes():
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], [1, 0])
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    plt.close(figure)
+    png = b64encode(file.getvalue()).decode()
+    data = {"image/png": png, "text/plain": "<Figure>"}
+    table = {"text/html": "<table></table>", "text/plain": "1"}
+    outputs = [
+        v4.new_output("display_data", data=data),
+        v4.new_output("execute_result", data=table, execution_count=1),
+    ]
+    cell = v4.new_code_cell("draw()", outputs=outputs)
+    notebook = presentable(v4.new_notebook(cells=[cell]), SignalSettings())
+    drawn, shown = notebook.cells[0].outputs
+    assert len(drawn.data["image/png"]) < len(png) / 2
+    assert Image.open(BytesIO(b64decode(drawn.data["image/png"]))).mode == "P"
+    assert drawn.data["text/plain"] == "<Figure>"
+    assert shown.data == table
+    once = nbformat.writes(notebook)
+    assert nbformat.writes(presentable(notebook, SignalSettings())) == once

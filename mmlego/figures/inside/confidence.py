@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from textwrap import fill
 
 import numpy as np
@@ -13,9 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
-_MARKERS = ("o", "^", "s", "D", "v", "P")
 _PREFIX = "above_"
 _RIGHT, _WRONG = style.GROUPS[0], style.GROUPS[1]
 
@@ -45,17 +45,13 @@ def confidence_error_curves(frame: pd.DataFrame, *, title: str | None = None) ->
         )
     checks.finite_columns(rows, columns, name=name)
     checks.one_per(rows, ("repeat", "modality"), name=name)
-    columns.sort(key=_multiple)
-    at = np.array([_multiple(column) for column in columns])
-    figure, axes = style.canvas(height=4.2)
-    ax = axes[0, 0]
-    for index, (modality, part) in enumerate(rows.groupby("modality", sort=False)):
-        shares, shade = part[columns].to_numpy(float), style.GROUPS[index % 6]
-        if len(shares) > 1:
-            style.tag(ax.fill_between(at, shares.min(axis=0), shares.max(axis=0), color=shade,
-                                      alpha=0.18, linewidth=0), "band")  # fmt: skip
-        style.tag(ax.plot(at, shares.mean(axis=0), color=shade, marker=_MARKERS[index % 6],
-                          markersize=5, label=str(modality))[0], "mean")  # fmt: skip
+    figure, ax = style.panel(height=4.2)
+    colors = dict(zip(rows["modality"].unique(), cycle(style.GROUPS), strict=False))
+    long = rows.melt(["repeat", "modality"], columns, var_name="x").assign(
+        label=lambda row: row["modality"], x=lambda row: row["x"].map(_multiple)
+    )
+    parts.mean_curves(ax, long, colors, ends=lambda shares: (shares.min(), shares.max()),
+                      alpha=0.18, markersize=6)  # fmt: skip
     ax.set(xlabel="Relative error r (share of the true confidence)",
            ylabel="Samples with an error above r", ylim=(0, 1.02))  # fmt: skip
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -65,8 +61,7 @@ def confidence_error_curves(frame: pd.DataFrame, *, title: str | None = None) ->
         handles.append(Patch(color=style.NEUTRAL, alpha=0.18, linewidth=0))
         labels.append("lowest to highest fold")
     style.legend_below(figure, handles, labels, columns=3)
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -92,26 +87,22 @@ def confidence_scatter(
     rows = _confidences(frame, "confidence_scatter")
     known = _correct(rows)
     names = list(dict.fromkeys(rows["modality"]))
-    across = min(columns, len(names))
-    down = -(-len(names) // across)
-    figure, axes = style.canvas(
-        down, across, height=1.0 + (4.0 if across == 1 else 2.8) * down, sharex=True, sharey=True
-    )
+    figure, axes, _ = parts.panels(
+        len(names), columns, height=lambda across, down: 1.0 + (4.0 if across == 1 else 2.8) * down,
+        sharex=True, sharey=True,
+    )  # fmt: skip
     low, high = rows["predicted"].min(), rows["predicted"].max()
-    for ax, modality in zip(axes.flat, names, strict=False):
+    for ax, modality in zip(axes, names, strict=True):
         here = (rows["modality"] == modality).to_numpy()
         _scatter(ax, rows[here], known[here])
         ax.set_title(f"{modality} (n = {here.sum()})", fontsize=10.5)
         ax.set_xlabel("True confidence (probability)", fontsize=10)
         ax.tick_params(labelbottom=True)
     room = 0.04 * (max(high, 1.1) - min(low, 0.0))
-    axes[0, 0].set(xlim=(-0.03, 1.03), ylim=(min(low, 0.0) - room, max(high, 1.1) + room))
-    for ax in axes.flat[len(names) :]:
-        ax.set_visible(False)
+    axes[0].set(xlim=(-0.03, 1.03), ylim=(min(low, 0.0) - room, max(high, 1.1) + room))
     figure.supylabel("Predicted confidence (no bounds)", fontsize=11.5)
     style.legend_below(figure, *_scatter_legend(known), columns=2)
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 
@@ -167,20 +158,16 @@ def confidence_error_histogram(
     )
     for index, (ax, (modality, error)) in enumerate(zip(axes[:, 0], groups, strict=True)):
         shade = style.GROUPS[index % 6]
-        _, _, bars = ax.hist(error, bins=edges, weights=np.full(len(error), 1 / len(error)),
-                             color=shade, alpha=0.75)  # fmt: skip
-        style.tag(list(bars), "bars")
-        style.tag(ax.axvline(0, color="#555555", linestyle=(0, (4, 3)), linewidth=1), "zero")
+        parts.shares(ax, error, edges, shade)
+        style.tag(ax.axvline(0, **parts.REFERENCE), "zero")
         style.tag(ax.axvline(error.mean(), color="black", linewidth=1.6), "mean")
         ax.set_title(f"{modality} (n = {len(error)}, mean {error.mean():+.3f})", fontsize=10.5)
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[-1, 0].set_xlabel("Predicted less true confidence (probability)")
     figure.supylabel("Share of samples", fontsize=11.5)
-    handles = [Line2D([], [], color="#555555", linestyle=(0, (4, 3)), linewidth=1),
-               Line2D([], [], color="black", linewidth=1.6)]  # fmt: skip
+    handles = [Line2D([], [], **parts.REFERENCE), Line2D([], [], color="black", linewidth=1.6)]
     style.legend_below(figure, handles, ["no error", "mean error"])
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 
@@ -217,8 +204,7 @@ def confidence_by_state(frame: pd.DataFrame, *, title: str | None = None) -> Fig
     if "repeat" in rows:
         dot = Line2D([], [], marker="o", linestyle="none", color="black", markersize=5)
         style.legend_below(figure, [dot], ["mean of a fold"])
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 
@@ -235,11 +221,9 @@ def _boxes(ax: Axes, rows: pd.DataFrame) -> None:
         style.tag(box["medians"], "median")
         if "repeat" in part:
             means = part.groupby("repeat")["confidence"].mean().to_numpy()
-            style.tag(ax.scatter(means, style.fan(position, len(means)), s=20, color="black",
-                                 edgecolor="white", linewidth=0.6, zorder=3), "means")  # fmt: skip
-    ax.set_yticks(range(len(groups)), [fill(str(state), 18) for state, _ in groups])
-    ax.set_ylim(len(groups) - 0.5, -0.5)
-    ax.grid(axis="y", visible=False)
+            parts.repeats(ax, means, position, "black", "means", s=20, alpha=1, edgecolor="white",
+                          linewidth=0.6)  # fmt: skip
+    parts.name_rows(ax, [fill(str(state), 18) for state, _ in groups])
 
 
 def _multiple(column: str) -> float:

@@ -7,9 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego.errors import ShapeError
-from mmlego.figures import checks, style
-
-_MARKERS = ("o", "^", "s", "D")
+from mmlego.figures import checks, parts, style
 
 
 @style.styled()
@@ -41,17 +39,15 @@ def distance_plot(
             f"{name}: expected distances above 0 on logarithmic axes, got {values.min():g}; "
             "leave out pairs that coincide"
         )
-    figure, axes = style.canvas(height=4.2)
-    ax = axes[0, 0]
+    figure, ax = style.panel(height=4.2)
     ends = np.array([values.min(), values.max()])
     ax.plot(ends, ends, color=style.NEUTRAL, linewidth=1, linestyle="--", gid="equal",
             label="distance kept")  # fmt: skip
     for index, (kind, part) in enumerate(rows.groupby("kind", sort=False)):
         ax.plot(part["before"], part["after"], linestyle="none", markersize=5, alpha=0.7,
-                marker=_MARKERS[index % 4], color=style.GROUPS[index % 6], label=str(kind),
+                marker=parts.MARKERS[index % 4], color=style.GROUPS[index % 6], label=str(kind),
                 gid="pairs")  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.legend(loc="best")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 from mmlego.figures.spread import interval
 
 _LONGEST = 24  # characters of a name of a feature
@@ -36,8 +36,8 @@ def feature_ranking(frame: pd.DataFrame, *, top: int = 10, title: str | None = N
     checks.one_per(rows, ("modality", "feature", "repeat"), name=name)
     if top < 1:
         raise DataError(f"{name}: expected top of 1 or more, got {top}; 10 is usual")
-    parts = rows.groupby("modality", sort=False)
-    groups = [(modality, *_ends(part, top)) for modality, part in parts]
+    split = rows.groupby("modality", sort=False)
+    groups = [(modality, *_ends(part, top)) for modality, part in split]
     lines = [len(shown) + (skipped > 0) for _, shown, skipped in groups]
     figure, axes = style.canvas(
         len(groups), 1, height=1.1 + 0.24 * sum(lines) + 0.75 * len(groups),
@@ -49,8 +49,7 @@ def feature_ranking(frame: pd.DataFrame, *, top: int = 10, title: str | None = N
         ax.set_title(f"{modality} ({total} feature{'s' * (total > 1)})", fontsize=10.5)
     axes[-1, 0].set_xlabel("Mean gate (share let through)")
     _legend(figure, rows)
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 
@@ -72,11 +71,9 @@ def _panel(ax: Axes, shown: list, skipped: int, top: int) -> None:
         height = place + (1 if skipped and low else 0)
         shade = style.GROUPS[1] if low else style.GROUPS[0]
         heights.append(height)
-        if spread.n > 1:
-            style.tag(ax.plot([spread.lower, spread.upper], [height] * 2, color=shade,
-                              linewidth=1.6, alpha=0.6)[0], "whisker")  # fmt: skip
-        style.tag(ax.plot([spread.mean], [height], "o", color=shade, markersize=5.5,
-                          markeredgecolor="white", zorder=3)[0], "mean")  # fmt: skip
+        parts.whisker(ax, (spread.lower, spread.upper), height, shade, within=(0.0, 1.0),
+                      name="whisker", linewidth=1.6, alpha=0.6)  # fmt: skip
+        parts.dot(ax, spread.mean, height, shade, markersize=5.5)
     labels = [_short(feature) for feature, _ in shown]
     if skipped:
         style.tag(ax.axhline(top, color="#999999", linestyle=(0, (2, 3)), linewidth=1.2), "between")

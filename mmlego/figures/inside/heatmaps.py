@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 MOST = 16  # pictures that stay readable in one figure
 COLORS = "viridis"
@@ -54,23 +54,19 @@ def heatmap_grid(
     pictures = [_picture(image, "heatmap_grid") for image in images]
     maps = [checks.finite(heat, name="heat", ndim=2) for heat in heats]
     scale = {"vmin": min(one.min() for one in maps), "vmax": max(one.max() for one in maps)}
-    across = min(columns, len(pictures))
-    down = -(-len(pictures) // across)
-    side = 5.8 / max(across, 2)
-    figure, axes = style.canvas(
-        down, across, height=(side + (0.25 if titles else 0.05)) * down + 0.75
-    )
-    for index, (ax, picture, heat) in enumerate(zip(axes.flat, pictures, maps, strict=False)):
+    room = 0.25 if titles else 0.05
+    figure, axes, _ = parts.panels(
+        len(pictures), columns,
+        height=lambda across, down: (5.8 / max(across, 2) + room) * down + 0.75,
+    )  # fmt: skip
+    for index, (ax, picture, heat) in enumerate(zip(axes, pictures, maps, strict=True)):
         drawn = _overlay(ax, picture, heat, alpha=alpha, **scale)
         if masks is not None and masks[index] is not None:
             _outline(ax, np.asarray(masks[index]), picture)
         if titles is not None:
             ax.set_title(str(titles[index]), fontsize=8.5, fontweight="normal", pad=2)
-    for ax in axes.flat[len(pictures) :]:
-        ax.set_visible(False)
-    _color_bar(figure, drawn, axes, "Heat (share of a pixel let through)")
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    _color_bar(figure, drawn, figure.axes, "Heat (share of a pixel let through)")
+    parts.heading(figure, title)
     return figure
 
 
@@ -108,8 +104,7 @@ def mean_heatmap(
         if values.ndim == 2:
             words = "Share let through" if name == "Mean heat-map" else "Prior (no unit)"
             _color_bar(figure, drawn, ax, words)
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+    parts.heading(figure, title)
     return figure
 
 

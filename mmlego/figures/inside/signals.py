@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 
 @style.styled()
@@ -46,8 +46,7 @@ def signals_plot(
         ax.set_ylabel(name)
     axes[-1, 0].set_xlabel("Sample")
     figure.align_ylabels(axes[:, 0])
-    if title:
-        axes[0, 0].set_title(title)
+    axes[0, 0].set_title(title or "")
     return figure
 
 
@@ -73,16 +72,14 @@ def spectra_plot(
     sizes = {name: checks.finite(np.abs(np.asarray(values)), name=f"spectrum '{name}'")
              for name, values in spectra.items()}  # fmt: skip
     checks.same_length("spectra_plot", **sizes)
-    figure, axes = style.canvas(height=3.4)
-    ax = axes[0, 0]
+    figure, ax = style.panel(height=3.4)
     for index, (name, size) in enumerate(sizes.items()):
         ax.plot(size[:length], color=style.GROUPS[index % 6], label=name, linewidth=1.4,
                 linestyle=("-", "--", "-.", ":")[index % 4], gid="spectrum")  # fmt: skip
     ax.set(xlabel="Frequency (cycles per record)", ylabel="Magnitude",
            yscale="log" if log else "linear")  # fmt: skip
     ax.legend(loc="best")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -108,14 +105,9 @@ def energy_correlation_bars(table: pd.DataFrame, *, title: str | None = None) ->
     figure, axes = style.canvas(1, 2, height=1.3 + 0.42 * len(rows), sharey=True)
     panels = (("energy_ratio", "Energy kept (ratio)"), ("correlation", "Correlation with input"))
     for index, (ax, (column, label)) in enumerate(zip(axes[0], panels, strict=True)):
-        bars = ax.barh(rows["rule"], rows[column], color=style.GROUPS[index], height=0.6)
-        style.tag(list(bars), column)
-        ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=9.5)
+        words = [f"{value:.2f}" for value in rows[column]]
+        parts.bars(ax, rows["rule"], rows[column], words, style.GROUPS[index], column, room=0.4)
         ax.set_xlabel(label)
-        ax.margins(x=0.22)
-        ax.grid(axis="y", visible=False)
         ax.axvline(0, color="#555555", linewidth=0.8)
-    axes[0, 0].invert_yaxis()
-    if title:
-        figure.suptitle(title, fontweight="bold", fontsize=12)
+    parts.heading(figure, title)
     return figure

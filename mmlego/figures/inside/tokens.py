@@ -11,16 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
-from mmlego.figures.inside.tokens_common import (
-    bars,
-    dashed,
-    heading,
-    mean_line,
-    percent,
-    shades,
-    whole,
-)
+from mmlego.figures import checks, parts, style
+from mmlego.figures.inside.tokens_common import dashed, mean_line, percent, shades, whole
 
 _KEYS = ["repeat", "layer", "sample"]
 
@@ -88,7 +80,7 @@ def replaced_histograms(
         percent(ax)
     figure.supylabel("Share of instances", fontsize=11.5)
     style.legend_below(figure, [dashed()], ["mean of the instances"])
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -156,7 +148,7 @@ def importance_histograms(
         percent(ax)
     handles = [dashed(), Line2D([], [], color=style.PUBLISHED, linewidth=1.6)]
     style.legend_below(figure, handles, ["mean", f"equal importance, 1/{len(names)}"])
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -179,6 +171,6 @@ def _counted(
 def _panel(
     ax: Axes, values: object, edges: np.ndarray, shade: str, words: str, *, digits: int = 1
 ) -> None:
-    bars(ax, values, edges, shade)
+    parts.shares(ax, values, edges, shade)
     mean = f"mean {mean_line(ax, values):.{digits}f}"
     ax.set_title(f"{words}\n{mean}" if words else mean, fontsize=9.5)

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
-from mmlego.figures.inside.tokens_common import heading, shades
+from mmlego.figures import checks, parts, style
+from mmlego.figures.inside.tokens_common import shades
 
 EXTREMES = ("lowest", "highest")
 
@@ -74,7 +74,7 @@ def replacement_map(
     axes[-1, 0].set_xlabel("Instance")
     handles = [Patch(color=color) for color in colors]
     style.legend_below(figure, handles, [f"token of {each}" for each in words], columns=3)
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -142,7 +142,7 @@ def extreme_cases(
     axes[-1, 0].set_xlabel("Importance s (K: replaced tokens)")
     handles = [Patch(color=color, alpha=0.85) for color in colors.values()]
     style.legend_below(figure, handles, list(map(style.title, colors)), columns=4)
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -164,7 +164,6 @@ def _cases(ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str], risk_word: s
         first = part.iloc[0]
         text = f"{fill(str(first['outcome']), 20)}\n{risk_word} {first['risk']:.2f}"
         style.tag(ax.text(1.02, position, text, va="center", fontsize=8.5), "outcome")
-    ax.set_yticks(range(len(groups)), [fill(str(case), 14) for case, _ in groups])
-    ax.set(xlim=(0, 1), ylim=(len(groups) - 0.5, -0.5))
+    parts.name_rows(ax, [fill(str(case), 14) for case, _ in groups])
+    ax.set_xlim(0, 1)
     ax.grid(visible=False)
-    ax.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""What the figures of token replacement share: colors, bars in shares, and dashed lines."""
+"""What the figures of token replacement share: colors, scales, and dashed lines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from mmlego.errors import DataError
@@ -30,18 +28,6 @@ def shades(names: Sequence[str]) -> dict[str, str]:
             "draw some of them"
         )
     return dict(zip(names, style.GROUPS, strict=False))
-
-
-def bars(
-    ax: Axes, values: object, edges: np.ndarray, shade: str, *, alpha: float = 0.75
-) -> list[Patch]:
-    """Draw the share of values in every bin, and return the bars, tagged "bars"."""
-    array = np.asarray(values, dtype=float)
-    _, _, drawn = ax.hist(
-        array, bins=edges, weights=np.full(array.size, 1 / array.size), color=shade, alpha=alpha
-    )
-    style.tag(list(drawn), "bars")
-    return list(drawn)
 
 
 def mean_line(ax: Axes, values: object) -> float:
@@ -66,12 +52,6 @@ def dashed_line(ax: Axes, at: float, shade: str, name: str) -> None:
 def dashed(shade: str = MEAN) -> Line2D:
     """Return the entry of a dashed line for a legend."""
     return Line2D([], [], color=shade, linestyle=_DASHES, linewidth=1.7)
-
-
-def heading(figure: Figure, title: str | None) -> None:
-    """Write a heading over all panels, nothing if None."""
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
 
 
 def whole(highest: int, *, most: int = 40) -> np.ndarray:

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mmlego.errors import DataError
-from mmlego.figures import checks, style
-from mmlego.figures.inside.tokens_common import heading
+from mmlego.figures import checks, parts, style
 
 _PANELS = {"gflops": "prediction, GFLOP", "step_ms": "training step, ms"}
 _BARE = "_without_encoders"
@@ -53,5 +52,5 @@ def token_cost_bars(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     figure.align_xlabels()
     handles = [Patch(color=style.NEUTRAL, alpha=0.35), Patch(color=style.NEUTRAL)]
     style.legend_below(figure, handles, ["as a whole", "without encoders"])
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure

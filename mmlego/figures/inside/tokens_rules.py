@@ -11,12 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 from mmlego.figures.inside.tokens_common import (
-    bars,
     dashed,
     dashed_line,
-    heading,
     mean_line,
     percent,
     shades,
@@ -59,32 +57,32 @@ def conflict_histograms(
         )
     rows["cosine"] = rows["cosine"].clip(-1, 1)  # rounding only, but a histogram would drop it
     groups = list(rows.groupby("pair", sort=False))
-    across = 1 if len(groups) <= 3 else 2
-    down = -(-len(groups) // across)
-    figure, axes = style.canvas(down, across, height=1.4 + 1.55 * down, sharex=True, sharey=True)
+    figure, axes, lowest = parts.panels(
+        len(groups), 1 if len(groups) <= 3 else 2, height=lambda _, down: 1.4 + 1.55 * down,
+        sharex=True, sharey=True,
+    )  # fmt: skip
+    narrow = len(groups) > 3
     edges, colors = np.linspace(-1, 1, bins + 1), dict(zip(KINDS, style.GROUPS, strict=False))
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
-    for ax, (pair, part) in zip(axes.flat, groups, strict=False):
+    for ax, (pair, part) in zip(axes, groups, strict=True):
         medians = []
         for kind in [kind for kind in kinds if kind in set(part["kind"])]:
             values = part.loc[part["kind"] == kind, "cosine"]
-            style.tag(bars(ax, values, edges, colors[kind], alpha=0.5), kind)
+            style.tag(parts.shares(ax, values, edges, colors[kind], alpha=0.5), kind)
             median = float(values.median())
             dashed_line(ax, median, colors[kind], f"median {kind}")
             medians.append(f"{kind} {median:.2f}")
-        gap = ": " if across == 1 else "\n"
+        gap = "\n" if narrow else ": "
         ax.set_title(f"{pair}{gap}{', '.join(medians)}", fontsize=10)
         ax.set_xlim(-1, 1)
         percent(ax)
-    for ax in axes.flat[len(groups) :]:
-        ax.set_visible(False)
-    for ax in axes.flat[max(len(groups) - across, 0) : len(groups)]:
-        ax.set_xlabel("Cosine of gradients", fontsize=11.5 if across == 1 else 10)
-        ax.tick_params(labelbottom=True)
+        ax.set_xlabel("")
+    for ax in lowest:
+        ax.set_xlabel("Cosine of gradients", fontsize=10 if narrow else 11.5)
     figure.supylabel("Share of batches", fontsize=11.5)
     handles = [Patch(color=colors[kind], alpha=0.5) for kind in kinds]
     style.legend_below(figure, [*handles, dashed(style.NEUTRAL)], [*kinds, "median"], columns=3)
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -116,28 +114,21 @@ def rule_pairs(table: pd.DataFrame, metric_title: str, *, title: str | None = No
     colors = shades(rules)
     offsets = dict(zip(rules, np.linspace(-0.14, 0.14, len(rules)), strict=True))
     groups = list(rows.groupby("configuration", sort=False))
-    figure, axes = style.canvas(height=1.4 + 0.5 * len(groups))
-    ax = axes[0, 0]
+    figure, ax = style.panel(height=1.4 + 0.5 * len(groups))
     for position, (_, part) in enumerate(groups):
         heights = [position + offsets[rule] for rule in part["rule"]]
         style.tag(ax.plot(part["mean"], heights, color=style.PUBLISHED, linewidth=1.3)[0], "join")
         for height, row in zip(heights, part.itertuples(), strict=True):
             shade = colors[row.rule]
-            if pd.notna(row.low) and pd.notna(row.high):
-                style.tag(ax.plot([row.low, row.high], [height] * 2, color=shade, linewidth=2,
-                                  alpha=0.6)[0], "interval")  # fmt: skip
-            style.tag(ax.plot([row.mean], [height], marker="os"[rules.index(row.rule) % 2],
-                              color=shade, markersize=8, markeredgecolor="white",
-                              zorder=3)[0], "mean")  # fmt: skip
-    ax.set_yticks(range(len(groups)), [fill(str(each), 22) for each, _ in groups])
-    ax.set_ylim(len(groups) - 0.45, -0.55)
-    ax.grid(axis="y", visible=False)
+            parts.whisker(ax, (row.low, row.high), height, shade, within=(0.0, 1.0), alpha=0.6)
+            parts.dot(ax, row.mean, height, shade, marker="os"[rules.index(row.rule) % 2])
+    parts.name_rows(ax, [fill(str(each), 22) for each, _ in groups])
     style.frame_values(ax, rows["mean"], most=1.0)
     ax.set_xlabel(f"{metric_title} (mean, 95% interval)")
     handles = [Line2D([], [], color=colors[rule], marker="os"[index % 2], markersize=8,
                       markeredgecolor="white") for index, rule in enumerate(rules)]  # fmt: skip
     style.legend_below(figure, handles, [str(rule) for rule in rules])
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure
 
 
@@ -183,7 +174,7 @@ def digitised_totals(
         len(groups), 1, height=1.1 + 1.25 * len(groups), sharex=True, sharey=False
     )
     for ax, (words, values, shade) in zip(axes[:, 0], groups, strict=True):
-        bars(ax, values, edges, shade)
+        parts.shares(ax, values, edges, shade)
         mean = mean_line(ax, values)
         ax.set_title(
             f"{words} (n = {len(values)}, mean {mean:.1f}, {values.min():.0f} to "
@@ -193,5 +184,5 @@ def digitised_totals(
     axes[-1, 0].set_xlabel("Replaced tokens of an instance, all modalities")
     figure.supylabel("Share of instances", fontsize=11.5)
     style.legend_below(figure, [dashed()], ["mean"])
-    heading(figure, title)
+    parts.heading(figure, title)
     return figure

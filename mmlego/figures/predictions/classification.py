@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 
 COLUMNS = ("repeat", "label", "score")
 
@@ -30,8 +30,8 @@ def roc_plot(predictions: pd.DataFrame, *, method: str = "", title: str | None =
     """
     rows = _scores(predictions, "roc_plot")
     grid = np.linspace(0, 1, 201)
-    figure, axes = style.canvas(width=4.6, height=4.4)
-    ax, shade = axes[0, 0], style.color(method)
+    figure, ax = style.panel(width=4.6, height=4.4)
+    shade = style.color(method)
     heights, areas = [], []
     for _, one in rows.groupby("repeat"):
         false, true, area = _roc(one["label"].to_numpy(int), one["score"].to_numpy(float))
@@ -43,8 +43,7 @@ def roc_plot(predictions: pd.DataFrame, *, method: str = "", title: str | None =
     style.tag(line, "mean")
     _diagonal(ax, "False positive rate", "True positive rate")
     ax.legend(loc="lower right")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -74,8 +73,7 @@ def _roc(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _diagonal(ax: Axes, x: str, y: str) -> None:
-    style.tag(ax.plot([0, 1], [0, 1], color="#555555", linestyle=(0, (4, 3)), linewidth=1)[0],
-              "chance")  # fmt: skip
+    style.tag(ax.plot([0, 1], [0, 1], **parts.REFERENCE)[0], "chance")
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y)
 
 
@@ -99,8 +97,8 @@ def reliability_plot(
     if not rows["score"].between(0, 1).all():
         raise ShapeError("reliability_plot, column 'score': expected probabilities in [0, 1]; "
                          "apply the softmax first")  # fmt: skip
-    figure, axes = style.canvas(width=4.6, height=4.4)
-    ax, shade = axes[0, 0], style.color(method)
+    figure, ax = style.panel(width=4.6, height=4.4)
+    shade = style.color(method)
     for repeat, one in rows.groupby("repeat"):
         # A model that says the same of everybody has one bin, which qcut would leave empty.
         same = one["score"].nunique() == 1
@@ -112,8 +110,7 @@ def reliability_plot(
     _diagonal(ax, "Predicted probability of class 1", "Observed share of class 1")
     brier = float(((rows["score"] - rows["label"]) ** 2).groupby(rows["repeat"]).mean().mean())
     ax.text(0.04, 0.92, f"Brier score {brier:.3f}", transform=ax.transAxes, fontsize=10)
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
@@ -134,16 +131,11 @@ def confusion_plot(counts: object, classes: Sequence[str], *, title: str | None 
         raise ShapeError(f"confusion counts: expected non-negative ({len(classes)}, "
                          f"{len(classes)}), got {matrix.shape}")  # fmt: skip
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    figure, axes = style.canvas(width=1.9 + 0.75 * len(classes), height=1.5 + 0.62 * len(classes))
-    ax = axes[0, 0]
-    ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), count in np.ndenumerate(matrix):
-        ax.text(column, row, f"{count:g}", ha="center", va="center",
-                color="white" if share[row, column] > 0.55 else "black")  # fmt: skip
-    ax.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    ax.set_yticks(range(len(classes)), classes)
-    ax.grid(visible=False)
+    figure, ax = style.panel(width=1.9 + 0.75 * len(classes), height=1.5 + 0.62 * len(classes))
+    table = pd.DataFrame(share, index=list(classes), columns=list(classes))
+    parts.cells(ax, table, np.array([[f"{count:g}" for count in row] for row in matrix]),
+                cmap="Blues", vmin=0, vmax=1)  # fmt: skip
+    ax.set_xticks(ax.get_xticks(), classes, rotation=30, ha="right")
     ax.set(xlabel="Predicted class", ylabel="True class")
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure

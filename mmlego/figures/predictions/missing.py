@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 from mmlego.figures.predictions.survival import kaplan_meier_plot
 
 
@@ -75,8 +75,7 @@ def presence_plot(
     hidden = patterns["count"].iloc[max_patterns:]
     more = f"; {len(hidden)} rarer with {hidden.sum()} {sample} not shown" if len(hidden) else ""
     bottom.set_xlabel(f"Combination of modalities (total in brackets){more}")
-    if title:
-        top.set_title(title)
+    top.set_title(title or "")
     return figure
 
 
@@ -91,10 +90,7 @@ def _dots(ax: Axes, grid: np.ndarray, labels: list[str]) -> None:
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.set_xlim(-0.6, max(len(grid), 3) - 0.4)
     ax.set_xticks([])
-    ax.grid(visible=False)
-    for side in ax.spines.values():
-        side.set_visible(False)
-    ax.tick_params(length=0)
+    parts.bare(ax)
 
 
 def survival_overview(
@@ -123,16 +119,9 @@ def class_overview(
     if not np.isin(numbers, np.arange(len(classes))).all():
         raise ShapeError(f"label: expected class numbers 0 to {len(classes) - 1}, got others")
     counts = np.bincount(numbers.astype(int), minlength=len(classes))
-    figure, axes = style.canvas(height=1.1 + 0.42 * len(classes))
-    ax = axes[0, 0]
-    bars = ax.barh(list(classes), counts, color=style.GROUPS[0], height=0.6)
-    style.tag(list(bars), "class")
+    figure, ax = style.panel(height=1.1 + 0.42 * len(classes))
     words = [f"{count} ({count / numbers.size:.1%})" for count in counts]
-    ax.bar_label(bars, words, padding=3, fontsize=9.5)
-    ax.invert_yaxis()
-    ax.margins(x=0.2)
+    parts.bars(ax, classes, counts, words, style.GROUPS[0], "class")
     ax.set_xlabel(f"Number of {sample}")
-    ax.grid(axis="y", visible=False)
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure

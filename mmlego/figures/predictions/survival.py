@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mmlego.errors import DataError, ShapeError
-from mmlego.figures import checks, style
+from mmlego.figures import checks, parts, style
 from mmlego.learning.statistics.resampling import kaplan_meier
 
 
@@ -58,8 +58,7 @@ def kaplan_meier_plot(
     top.xaxis.set_major_locator(MaxNLocator(6))
     if group is not None:
         top.legend(loc="best", title=None if p_value is None else _p_words(p_value))
-    if title:
-        top.set_title(title)
+    top.set_title(title or "")
     _at_risk_table(bottom, time, keys, label, top.get_xticks(), top.get_xlim())
     bottom.set_xlabel(f"Time ({unit})")
     return figure
@@ -114,11 +113,8 @@ def _at_risk_table(
     ax.set_yticks(range(len(label)), [words if len(label) > 1 else "" for words in label.values()])
     ax.set_ylim(len(label) - 0.5, -0.5)
     ax.set_title("Number at risk", fontsize=10, fontweight="normal")
-    ax.grid(visible=False)
-    ax.tick_params(length=0)
+    parts.bare(ax)
     ax.tick_params(axis="y", pad=16)
-    for side in ax.spines.values():
-        side.set_visible(False)
 
 
 def at_risk(time: object, ticks: object) -> list[int]:
@@ -161,9 +157,8 @@ def survival_calibration(
             f"survival_calibration: expected horizon > 0 and 2 to {predicted.size} groups, "
             f"got horizon {horizon} and {n_groups} groups"
         )
-    figure, axes = style.canvas(width=4.6, height=4.3)
-    ax = axes[0, 0]
-    ax.plot([0, 1], [0, 1], color="#555555", linestyle=(0, (4, 3)), linewidth=1)
+    figure, ax = style.panel(width=4.6, height=4.3)
+    ax.plot([0, 1], [0, 1], **parts.REFERENCE)
     for members in np.array_split(np.argsort(predicted, kind="stable"), n_groups):
         middle, low, high = _survival_at(event[members], time[members], horizon)
         style.tag(ax.plot([predicted[members].mean()] * 2, [low, high], color=style.GROUPS[0])[0],
@@ -173,8 +168,7 @@ def survival_calibration(
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
            xlabel=f"Predicted survival at {horizon:g} {unit}",
            ylabel="Observed (Kaplan-Meier, 95% interval)")  # fmt: skip
-    if title:
-        ax.set_title(title)
+    ax.set_title(title or "")
     return figure
 
 
