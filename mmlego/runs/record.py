@@ -69,7 +69,6 @@ _DIGITS = 8
 _EPOCHS = 200
 _VERSION = 2
 OUTCOMES, PREDICTIONS, HISTORIES = "outcomes", "predictions", "histories"
-_PARQUET = {"compression": "zstd", "compression_level": 9, "index": False}
 
 
 def numeric_code(notebook: str) -> tuple[ModuleType, ...]:
@@ -255,10 +254,10 @@ def write_record(record: Record, results: Path) -> Path:
         for name in (OUTCOMES, PREDICTIONS, HISTORIES):
             frame: pd.DataFrame = getattr(record, name)
             if len(frame):
-                frame.to_parquet(draft / f"{name}.parquet", **_PARQUET)
+                write_table(frame, draft / f"{name}.parquet")
         for key, frame in record.measured.items():
             (draft / "measured").mkdir(exist_ok=True)
-            frame.to_parquet(draft / "measured" / f"{key}.parquet", **_PARQUET)
+            write_table(frame, draft / "measured" / f"{key}.parquet")
     return place
 
 
@@ -275,6 +274,19 @@ def read_record(run_id: str, results: Path) -> dict[str, Any] | None:
 def read_records(results: Path) -> list[dict[str, Any]]:
     """All records, sorted by run id; see ``read_record``."""
     return [_load(path.parent) for path in sorted((results / "runs").glob("*/record.json"))]
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as small as it gets: bytes of numbers apart, words as a dictionary."""
+    numbers = [str(name) for name in frame if frame[name].dtype.kind == "f"]
+    frame.to_parquet(
+        path,
+        index=False,
+        compression="zstd",
+        compression_level=9,
+        use_byte_stream_split=numbers,
+        use_dictionary=[str(name) for name in frame if str(name) not in numbers],
+    )
 
 
 def read_table(place: Path, name: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from mmlego.bench.outcome import LABELS, OUTCOME_COLUMNS
 from mmlego.errors import RunError
 from mmlego.runs.files import whole_file
-from mmlego.runs.record import read_records
+from mmlego.runs.record import read_records, write_table
 
 TABLE = "metrics.parquet"
 COLUMNS = [*OUTCOME_COLUMNS, "grid", "n_train", "n_test", "seconds", "device", "run_id"]
@@ -42,7 +42,7 @@ def collect(results: Path) -> pd.DataFrame:
     order = ["grid", "cohort", "split_unit", *LABELS, "modalities", "repeat", "metric", "run_id"]
     frame = frame.sort_values(order, ignore_index=True)
     with whole_file(results / TABLE) as draft:
-        frame.to_parquet(draft, compression="zstd", compression_level=9, index=False)
+        write_table(frame, draft)
     return frame
 
 
