@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from textwrap import fill
+from typing import cast
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from mmlego.figures import checks, parts, style
 
@@ -63,7 +65,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, label: str) -> None:
             style.tag(mark, "best")
     ax.set(xlabel="Epoch")
     ax.set_title(fill(str(label), 28), fontsize=10.5)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    cast(MaxNLocator, ax.xaxis.get_major_locator()).set_params(integer=True)
 
 
 def _legend() -> tuple[list, list[str]]:
