@@ -55,6 +55,38 @@ class SmokeGrid:
     third: Launched
 
 
+# What takes longest starts first, so that no core waits for the other at the end.
+_FIRST = (
+    "smoke",
+    "real data",
+    "tests/models/test_registry_contract",
+    "tests/runs",
+    "tests/studies",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share what is dear, for those who run them on several cores.
+
+    All that needs the smoke grid goes to one core, where the grid runs once; so do tests on the
+    cohorts of the mirror, which are loaded once. Other tests stay with their file, and so with the
+    models that it trains.
+    """
+    order = {}
+    for item in items:
+        group = _group(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+        order[item] = next((i for i, n in enumerate(_FIRST) if group.startswith(n)), len(_FIRST))
+    items.sort(key=order.__getitem__)
+
+
+def _group(item: pytest.Item) -> str:
+    needed = getattr(item, "fixturenames", ())
+    shared = {"smoke": "smoke", "mirror": "real data"}
+    found = (group for name, group in shared.items() if name in needed)
+    return next(found, item.nodeid.split("::")[0])
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Root of the checkout."""

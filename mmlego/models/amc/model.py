@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmlego.models.amc.block import Pass, SharedBlock
 from mmlego.models.amc.contrastive import instance_loss, token_loss
 from mmlego.models.amc.options import AMCOptions
-from mmlego.models.amc.rebalance import Rule, Trace, rebalance, take_from, token_scores
+from mmlego.models.amc.rebalancing import Rule, Trace, rebalance, take_from, token_scores
 from mmlego.models.amc.scores import SPARSITY, fixed_donors, replaced_below
 from mmlego.models.checks import check_sizes
 from mmlego.models.contract import Tensors
