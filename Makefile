@@ -6,7 +6,7 @@ GRID   ?= experiments/quick.yaml
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # One thread per process: small tensors gain nothing from more, and the processes share the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help env grid book page check test lint bench clean
