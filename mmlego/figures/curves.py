@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import fill
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def learning_curves(
     )  # fmt: skip
     for ax, label in zip(axes, labels, strict=True):
         _panel(ax, rows[rows["label"] == label], str(label))
-        if ax.get_subplotspec().is_first_col():
+        if cast(Any, ax.get_subplotspec()).is_first_col():
             ax.set_ylabel(loss)
     style.legend_below(figure, *_legend(), columns=2)
     return figure
