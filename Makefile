@@ -5,9 +5,11 @@ CORES  ?= 2
 GRID   ?= experiments/quick.yaml
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# One thread per process: small tensors gain nothing from more, and the processes share the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env grid book page test lint bench clean
+.PHONY: help env grid book page check test lint bench clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -30,10 +32,18 @@ book: grid page  ## Run the quick grid and build the book from executed notebook
 page: $(STAMP)  ## Build the book from the executed notebooks that are there
 	$(BIN)/mmlego book build
 
+check: $(STAMP)  ## While working: lint, types, and all tests that need no notebook
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy & types=$$!; \
+	$(PYTEST) -m "not slow"; tests=$$?; \
+	wait $$types && exit $$tests
+
 test: $(STAMP)  ## Everything that continuous integration runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	$(PYTEST) --cov
 
 lint: $(STAMP)  ## Format and fix what can be fixed
 	$(BIN)/ruff format .
@@ -43,4 +53,4 @@ bench: $(STAMP)  ## Speed of a block against its floor, memory of a merge, impor
 	$(BIN)/python -m mmlego.studies.checks.speed
 
 clean:  ## Remove everything that can be made again
-	rm -rf _build book/generated .snakemake .pytest_cache .ruff_cache
+	rm -rf _build book/generated .snakemake .pytest_cache .ruff_cache .mypy_cache .coverage*

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -75,9 +75,9 @@ def run(
         )
     if grid is not None and only is None:
         _run_grid(grid, results, cores, force, snakemake)
-    elif grid is not None:
+    elif grid is not None and only is not None:
         _run_planned(grid, only, results, force)
-    else:
+    elif notebook is not None:
         given = _from_file(params_file) | _pairs(parameter or [])
         _run_one(notebook, given | ({"results": results} if results else {}), output, force)
 
@@ -194,13 +194,15 @@ def tune(
     from mmlego.bench.tuning.search import search, storage_path
     from mmlego.runs.runner import settings_for
     from mmlego.runs.session import Session
+    from mmlego.runs.settings import TuningSettings
     from mmlego.studies.search.run import write_chosen
 
     given = _from_file(params_file) | _pairs(parameter or []) | {"cohort": cohort}
     session = Session(settings_for("tuning", given | ({"results": results} if results else {})))
+    settings = cast(TuningSettings, session.settings)
     storage = storage_path(session.results, session.cohort.name)
-    studies = search(session.folds, session.settings, storage, log=typer.echo)
-    typer.echo(f"written: {_short(write_chosen(session.cohort.name, studies, session.settings))}")
+    studies = search(session.folds, settings, storage, log=typer.echo)
+    typer.echo(f"written: {_short(write_chosen(session.cohort.name, studies, settings))}")
 
 
 @results_app.command("collect")

@@ -55,6 +55,46 @@ class SmokeGrid:
     third: Launched
 
 
+# Tests that share what is dear run in one process: the smoke grid, which runs once, and the cohorts
+# of the mirror, which are loaded once. Other tests stay with their file and the models it trains.
+_SHARED = {"tests/test_notebooks.py": "smoke", "tests/test_book.py": "smoke", "tests/data": "data"}
+# What takes longest starts first. A process is given two groups at the start, so the one with the
+# grid gets a short one beside it.
+_FIRST = ("smoke", "data", "tests/test_readme.py", "tests/models/test_registry", "tests/studies")
+
+
+def _group(nodeid: str) -> str:
+    found = (group for place, group in _SHARED.items() if nodeid.startswith(place))
+    return next(found, nodeid.split("::")[0])
+
+
+def _place(nodeid: str) -> int:
+    group = _group(nodeid)
+    return next((i for i, name in enumerate(_FIRST) if group.startswith(name)), len(_FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share groups out, not single tests; `--dist loadgroup` does nothing under pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest groups first, and see that nobody makes the smoke grid a second time."""
+    for item in items:
+        if "smoke" in getattr(item, "fixturenames", ()) and _group(item.nodeid) != "smoke":
+            raise pytest.UsageError(
+                f"{item.nodeid}: needs the smoke grid; list its file in _SHARED"
+            )
+    items.sort(key=lambda item: _place(item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Root of the checkout."""

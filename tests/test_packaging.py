@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.metadata
+import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
+from types import ModuleType
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name as canonical
 from packaging.version import Version
 
 import mmlego
@@ -41,10 +48,16 @@ def _modules(root, room=""):
     return sorted((root / "mmlego" / room).rglob("*.py"))
 
 
+@cache
+def _tree(path):
+    return ast.parse(path.read_text())
+
+
+@cache
 def _imported(path, *, top=False):
     """Names of all modules that a file imports: wherever in it, or at its top only."""
     found = set()
-    tree = ast.parse(path.read_text())
+    tree = _tree(path)
     for node in tree.body if top else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -199,7 +212,7 @@ def _name_of(repository, path):
 def _top_imports(path, names):
     """Modules that importing a file imports; what only type checking imports is not among them."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.ImportFrom) and node.module.startswith("mmlego"):
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= inner & names
@@ -210,7 +223,7 @@ def _top_imports(path, names):
 
 def test_no_module_reaches_into_the_privates_of_another(repository):
     for path in _modules(repository):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("mmlego."):
                 private = [a.name for a in node.names if re.match(r"_[^_]", a.name)]
                 assert not private, f"{path} imports {private} of {node.module}"
@@ -237,7 +250,7 @@ def test_modules_and_functions_stay_small(repository):
     for path in _modules(repository):
         text = path.read_text()
         assert len(text.splitlines()) <= 400, f"{path} has {len(text.splitlines())} lines"
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 start = node.body[1].lineno if len(node.body) > 1 else node.lineno
                 length = node.end_lineno - start + 1
@@ -246,7 +259,7 @@ def test_modules_and_functions_stay_small(repository):
 
 def test_everything_public_is_documented(repository):
     for path in _modules(repository):
-        tree = ast.parse(path.read_text())
+        tree = _tree(path)
         assert ast.get_docstring(tree), path
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
@@ -259,3 +272,147 @@ def test_everything_public_is_documented(repository):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{path}: {node.name}"
+
+
+# Key in the book's references of every paper that the citation names.
+PAPERS = ("hemker2025lego", "han2022dynamics", "wenderoth2024dynamics", "peng2025amc")
+
+
+def _bibliography(repository):
+    """Fields of the book's references by key, without braces."""
+    text = (repository / "book" / "references.bib").read_text()
+    entries = re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", text, flags=re.DOTALL)
+    fields = {key: dict(re.findall(r"^  (\w+) = \{(.*)\},$", body, re.M)) for key, body in entries}
+    return {
+        key: {name: re.sub("[{}]", "", value) for name, value in found.items()}
+        for key, found in fields.items()
+    }
+
+
+@pytest.mark.parametrize("key", PAPERS)
+def test_the_citation_names_every_paper_as_the_book_does(repository, key):
+    paper = _bibliography(repository)[key]
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert len(citation["references"]) == len(PAPERS)
+    (found,) = [entry for entry in citation["references"] if entry["title"] == paper["title"]]
+    assert str(found["year"]) == paper["year"]
+    authors = [
+        f"{author['family-names']}, {author['given-names']}"
+        if "family-names" in author
+        else "others"
+        for author in found["authors"]
+    ]
+    assert " and ".join(authors) == paper["author"]
+    if found["type"] == "conference-paper":
+        assert found["conference"]["name"] == paper["booktitle"]
+    number = re.search(r"\d{4}\.\d{5}", paper.get("note", "") + paper.get("eprint", ""))
+    assert (number is not None) == ("url" in found)
+    assert number is None or found["url"] == f"https://arxiv.org/abs/{number.group()}"
+
+
+def _pins(repository):
+    lines = (repository / "requirements.lock").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_hooks_before_a_commit_have_the_versions_of_the_lock(repository):
+    hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text())["repos"]
+    found = {hook["repo"].rpartition("/")[2]: hook["rev"].removeprefix("v") for hook in hooks}
+    pins = _pins(repository)
+    assert found["ruff-pre-commit"] == pins["ruff"]
+    assert found["nbstripout"] == pins["nbstripout"]
+
+
+def test_the_lock_holds_what_its_packages_need(repository):
+    """Of the packages that are installed as pinned: each is complete, so a fresh install is too."""
+    pins = {canonical(name): version for name, version in _pins(repository).items()}
+    for name in pins:
+        for line in importlib.metadata.requires(name) or []:
+            needed = Requirement(line)
+            # Of torch the lock names no build: its other parts come with the build for a machine.
+            if name != "torch" and (needed.marker is None or needed.marker.evaluate({"extra": ""})):
+                assert canonical(needed.name) in pins, f"{name} needs {needed.name}"
+
+
+def test_no_name_hides_a_module_of_its_package(repository):
+    """As a function ``fit`` would in a package that has a module ``fit``."""
+    for path in _modules(repository):
+        if path.name != "__init__.py":
+            continue
+        package = importlib.import_module(_name_of(repository, path))
+        modules = {other.stem for other in path.parent.glob("[!_]*.py")}
+        modules |= {other.parent.name for other in path.parent.glob("*/__init__.py")}
+        for name in modules & {*vars(package), *getattr(package, "__all__", ())}:
+            module = importlib.import_module(f"{package.__name__}.{name}")
+            assert isinstance(getattr(package, name), ModuleType), f"{path}: {name}"
+            assert name not in getattr(package, "__all__", ()) or not hasattr(module, name), name
+
+
+def test_an_ignored_type_has_its_reason(repository):
+    for path in _modules(repository):
+        for line in path.read_text().splitlines():
+            if "type: ignore" in line:
+                assert re.search(r"# type: ignore\[[a-z-]+\]  # \w+", line), f"{path}: {line}"
+
+
+def test_rooms_without_checked_types_are_rooms(repository):
+    settings = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["mypy"]
+    unchecked = [o["module"] for o in settings["overrides"] if o.get("ignore_errors")]
+    assert {name for names in unchecked for name in names} <= {f"mmlego.{r}.*" for r in ROOMS}
+
+
+def test_integration_runs_on_every_python_that_is_allowed(repository, project):
+    text = (repository / ".github" / "workflows" / "tests.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    versions = jobs["versions"]["strategy"]["matrix"]["python-version"]
+    allowed = SpecifierSet(project["requires-python"])
+    assert versions == [f"3.{minor}" for minor in range(20) if f"3.{minor}" in allowed]
+    assert "bash .ci/run" in text
+    assert (repository / ".ci" / "run").read_text().rstrip().endswith("make test")
+
+
+@pytest.fixture(scope="module")
+def gate(repository):
+    """The script that asks for an entry in the change log."""
+    path = repository / ".ci" / "changelog_gate.py"
+    spec = importlib.util.spec_from_file_location("changelog_gate", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("changed", "good"),
+    [
+        (["mmlego/cli.py", "mmlego/errors.py"], False),
+        (["mmlego/cli.py", "CHANGELOG.md"], True),
+        (["README.md", "tests/mmlego/x.py"], True),
+        ([], True),
+    ],
+)
+def test_a_change_of_the_package_needs_an_entry_in_the_change_log(gate, changed, good):
+    found = gate.complaint(changed)
+    assert (found is None) == good
+    assert good or "mmlego/cli.py (2 files in all)" in found
+
+
+def test_the_gate_compares_with_where_a_change_started(gate, tmp_path, monkeypatch, capsys):
+    def git(*words):
+        names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        git("add", name)
+        git("commit", "-m", name)
+
+    monkeypatch.chdir(tmp_path)
+    git("init", "--initial-branch=main")
+    commit("CHANGELOG.md", "none\n")
+    git("checkout", "-b", "change")
+    commit("mmlego/x.py", "x = 1\n")
+    assert gate.main("main") == 1
+    assert "beside mmlego/x.py (1 files in all)" in capsys.readouterr().err
+    commit("CHANGELOG.md", "x\n")
+    assert gate.main("main") == 0

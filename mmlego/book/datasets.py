@@ -91,7 +91,7 @@ def _target(card: Card) -> str:
     if target.kind == "survival":
         text = f"Time to an event, in {target.unit}; `event` is true where it was observed."
     else:
-        text = f"One of {len(target.classes)} classes: {', '.join(target.classes)}."
+        text = f"One of {len(target.class_names)} classes: {', '.join(target.class_names)}."
     units = " and ".join(_UNITS[unit] for unit in card.split_units)
     return (
         f"## What is predicted\n\n{text}\n{target.definition}\nSplits can be made {units}.".replace(

@@ -134,7 +134,7 @@ def prepare(
                 "published"
             )
         first = next(iter(card.sources.values()))
-        folder = out / Path(first.path).parent
+        folder = out / Path(first.file).parent
         for path in PREPARE[card.loader.source](source, folder, log=typer.echo):
             typer.echo(f"wrote {path}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def finite_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) ->
         finite(frame[column].to_numpy(), name=f"{name}, column '{column}'")
 
 
-def same_length(name: str, **arrays: object) -> None:
+def same_length(name: str, **arrays: Sized | None) -> None:
     """Raise if the arrays do not have one entry per sample each.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,11 @@ def _is_hollow(label: str, labels: Sequence[str]) -> bool:
 def _mean(ax: Axes, row: pd.Series, height: float, *, hollow: bool) -> None:
     shade = style.color(row["method"])
     parts.whisker(ax, (row["value"] - row["sd"], row["value"] + row["sd"]), height, shade)
-    rim = {"markerfacecolor": "white", "markeredgecolor": shade, "markeredgewidth": 1.8}
+    rim: dict[str, Any] = {
+        "markerfacecolor": "white",
+        "markeredgecolor": shade,
+        "markeredgewidth": 1.8,
+    }
     parts.dot(ax, row["value"], height, shade, markersize=7.5, **(rim if hollow else {}))
     if pd.notna(row["published"]):
         style.published_marker(ax, float(row["published"]), height, comparable=row["comparable"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from textwrap import fill
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from mmlego.figures import checks, parts, style
 
@@ -41,7 +43,7 @@ def learning_curves(
     )  # fmt: skip
     for ax, label in zip(axes, labels, strict=True):
         _panel(ax, rows[rows["label"] == label], str(label))
-        if ax.get_subplotspec().is_first_col():
+        if cast(Any, ax.get_subplotspec()).is_first_col():
             ax.set_ylabel(loss)
     style.legend_below(figure, *_legend(), columns=2)
     return figure
@@ -63,7 +65,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, label: str) -> None:
             style.tag(mark, "best")
     ax.set(xlabel="Epoch")
     ax.set_title(fill(str(label), 28), fontsize=10.5)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    cast(MaxNLocator, ax.xaxis.get_major_locator()).set_params(integer=True)
 
 
 def _legend() -> tuple[list, list[str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,14 +63,14 @@ def _panel(ax: Axes, part: pd.DataFrame) -> None:
         parts.whisker(ax, (row["low"], row["high"]), height, shade, within=(0.0, 1.0), alpha=0.6)
         name = "best" if index == best else "whole" if row["whole"] else "alone"
         parts.dot(ax, row["mean"], height, shade, name, **look)
-    chance = part["chance"].dropna() if "chance" in part else np.array([])
+    chance = part["chance"].dropna().to_list() if "chance" in part else []
     if len(chance):
-        style.tag(ax.axvline(float(chance.iloc[0]), color=style.PUBLISHED, linestyle=":",
+        style.tag(ax.axvline(float(chance[0]), color=style.PUBLISHED, linestyle=":",
                              linewidth=1.3), "chance")  # fmt: skip
     parts.name_rows(ax, part["label"], fontsize=9.5)
 
 
-def _look(*, whole: bool, best: bool) -> tuple[str, dict[str, object]]:
+def _look(*, whole: bool, best: bool) -> tuple[str, dict[str, Any]]:
     """Color of a row, and how its mark looks: hollow for what is neither best nor whole."""
     shade = style.color(AMC) if whole else style.NEUTRAL
     face = shade if whole or best else "white"
@@ -78,6 +79,9 @@ def _look(*, whole: bool, best: bool) -> tuple[str, dict[str, object]]:
 
 
 def _legend() -> tuple[list[Line2D], list[str]]:
-    looks = [_look(whole=whole, best=best) for whole, best in ((0, 0), (0, 1), (1, 0))]
+    looks = [
+        _look(whole=whole, best=best)
+        for whole, best in ((False, False), (False, True), (True, False))
+    ]
     handles = [Line2D([], [], linewidth=2, color=shade, **look) for shade, look in looks]
     return handles, ["one modality, 95% interval", "the best one", "all modalities"]

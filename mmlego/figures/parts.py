@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from seaborn.utils import relative_luminance
 from mmlego.figures import style
 
 MARKERS = "osD^vPX*<>"
-REFERENCE = {"color": "#555555", "linestyle": (0, (4, 3)), "linewidth": 1}
+REFERENCE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (4, 3)), "linewidth": 1}
 EVERYTHING = (-np.inf, np.inf)
 Ends = tuple[float, float]
 
@@ -29,7 +30,7 @@ def heading(figure: Figure, title: str | None) -> None:
 
 
 def panels(
-    n: int, columns: int, *, height: Callable[[int, int], float], **options: object
+    n: int, columns: int, *, height: Callable[[int, int], float], **options: Any
 ) -> tuple[Figure, list[Axes], list[Axes]]:
     """Return a figure of n panels, the panels, and those with none below them.
 
@@ -47,7 +48,7 @@ def panels(
     return figure, shown, shown[max(n - across, 0) :]
 
 
-def name_rows(ax: Axes, labels: Sequence[object], **look: object) -> None:
+def name_rows(ax: Axes, labels: Sequence[object], **look: Any) -> None:
     """Name the rows of a figure, the first on top."""
     ax.set_yticks(range(len(labels)), [str(label) for label in labels], **look)
     ax.set_ylim(len(labels) - 0.45, -0.55)
@@ -64,8 +65,8 @@ def bare(ax: Axes) -> None:
 
 
 def bars(
-    ax: Axes, labels: Sequence[object], lengths: object, words: Sequence[str], shade: str,
-    name: str, *, room: float = 0.2, **look: object,
+    ax: Axes, labels: Sequence[object], lengths: Any, words: Sequence[str], shade: str,
+    name: str, *, room: float = 0.2, **look: Any,
 ) -> None:  # fmt: skip
     """Draw a bar per row with words behind it; room for them is a share of the longest bar."""
     drawn = ax.barh(range(len(labels)), lengths, color=shade, **{"height": 0.6, **look})
@@ -76,7 +77,7 @@ def bars(
 
 
 def repeats(
-    ax: Axes, values: object, height: float, shade: str, name: str = "repeats", **look: object
+    ax: Axes, values: Any, height: float, shade: str, name: str = "repeats", **look: Any
 ) -> None:
     """Draw a dot per repeat round a row, always at the same heights."""
     array, look = np.asarray(values, dtype=float), {"s": 17, "alpha": 0.6, "linewidth": 0, **look}
@@ -86,7 +87,7 @@ def repeats(
 
 def whisker(
     ax: Axes, ends: Ends, height: float, shade: str, *, within: Ends = EVERYTHING,
-    name: str = "interval", **look: object,
+    name: str = "interval", **look: Any,
 ) -> None:  # fmt: skip
     """Draw an interval as a line in a row, cut off where the scale ends; nothing if missing."""
     if np.isfinite(ends).all():
@@ -95,7 +96,7 @@ def whisker(
         style.tag(bar, name)
 
 
-def dot(ax: Axes, x: float, height: float, shade: str, name: str = "mean", **look: object) -> None:
+def dot(ax: Axes, x: float, height: float, shade: str, name: str = "mean", **look: Any) -> None:
     """Draw a mean in a row: a large dot with a white rim."""
     look = {"marker": "o", "markersize": 8, "markeredgecolor": "white", **look}
     (mark,) = ax.plot([x], [height], color=shade, zorder=3, **look)
@@ -103,7 +104,7 @@ def dot(ax: Axes, x: float, height: float, shade: str, name: str = "mean", **loo
 
 
 def mean_rows(
-    ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str], ends: Callable[[object], Ends]
+    ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str], ends: Callable[[Any], Ends]
 ) -> None:
     """Draw the repeats, the mean and the interval of every label in a row of its own.
 
@@ -128,14 +129,14 @@ def mean_rows(
 
 def mean_handles(*, intervals: bool = True) -> list[Line2D]:
     """Entries of a legend for one repeat and for the mean, with its interval or without."""
-    gray = {"color": style.NEUTRAL, "marker": "o"}
+    gray: dict[str, Any] = {"color": style.NEUTRAL, "marker": "o"}
     return [Line2D([], [], markersize=4, alpha=0.45, linestyle="none", **gray),
             Line2D([], [], markersize=8, linewidth=2.2 * intervals, **gray)]  # fmt: skip
 
 
 def mean_curves(
     ax: Axes, rows: pd.DataFrame, colors: Mapping[str, str], *,
-    ends: Callable[[object], Ends] | None = None, alpha: float = 0.13, **look: object,
+    ends: Callable[[Any], Ends] | None = None, alpha: float = 0.13, **look: Any,
 ) -> None:  # fmt: skip
     """Draw the mean of every label against x, in a band where a point has several values.
 
@@ -173,7 +174,7 @@ def shares(
 
 def cells(
     ax: Axes, values: pd.DataFrame, words: np.ndarray, *, colorbar: Mapping | None = None,
-    empty: str = "", size: float = 11, **look: object,
+    empty: str = "", size: float = 11, **look: Any,
 ) -> dict[tuple[int, int], Text]:  # fmt: skip
     """Draw a grid of shaded cells with words in each, and return the texts by row and column.
 
@@ -184,7 +185,7 @@ def cells(
         values, annot=words, fmt="", annot_kws={"fontsize": size}, cbar=colorbar is not None,
         cbar_kws=dict(colorbar or {}), xticklabels=True, yticklabels=True, ax=ax, **look,
     )  # fmt: skip
-    mesh = ax.collections[0]
+    mesh: Any = ax.collections[0]
     shade = mesh.get_facecolors().reshape(*values.shape, 4)
     texts = {(int(y), int(x)): text for text in ax.texts for x, y in [text.get_position()]}
     for place, text in texts.items():

@@ -26,7 +26,8 @@ def cliques(ranks: Sequence[float], distance: float) -> list[tuple[int, int]]:
     Returns:
         Runs of two methods or more, none of which lies within another.
     """
-    values, found = np.asarray(ranks, dtype=float), []
+    values = np.asarray(ranks, dtype=float)
+    found: list[tuple[int, int]] = []
     for first, value in enumerate(values):
         last = int(np.searchsorted(values, value + distance, side="left")) - 1
         if last > first and (not found or last > found[-1][1]):
@@ -88,7 +89,8 @@ def critical_difference_plot(
 
 def _levels(ranks: np.ndarray, runs: list[tuple[int, int]]) -> list[tuple[float, float, int]]:
     """Ends of the bars as ranks, each on the first level where it overlaps no other."""
-    room, taken, placed = 0.06 * len(ranks), [], []
+    room, placed = 0.06 * len(ranks), []
+    taken: list[float] = []
     for first, last in ((ranks[a], ranks[b]) for a, b in runs):
         level = next((i for i, end in enumerate(taken) if first > end + room), len(taken))
         taken[level : level + 1] = [last]

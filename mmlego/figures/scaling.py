@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ def _size_ticks(ax: Axes, sizes: np.ndarray) -> None:
     """Name the sizes that were measured, if they are few and far enough apart to be read."""
     steps = np.diff(np.log(np.sort(sizes)))
     if 2 <= len(sizes) <= 9 and steps.min() > 0.09 * steps.sum():
-        ax.xaxis.set_major_locator(FixedLocator(np.sort(sizes)))
+        ax.xaxis.set_major_locator(FixedLocator(cast("Sequence[float]", np.sort(sizes))))
         ax.xaxis.set_major_formatter(FixedFormatter([f"{size:,g}" for size in np.sort(sizes)]))
         ax.xaxis.set_minor_locator(NullLocator())
 

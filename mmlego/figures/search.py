@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def search_history(
                       label=f"best so far ({best.iloc[-1]:.4g})")  # fmt: skip
     style.tag(line, "best")
     ax.margins(y=0.12)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    cast(Any, ax.xaxis.get_major_locator()).set_params(integer=True)
     ax.set(xlabel="Trial", ylabel=f"{ylabel} (lower is better)")
     style.legend_below(figure, *ax.get_legend_handles_labels())
     ax.set_title(title or "")

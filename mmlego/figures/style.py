@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from mmlego.methods.registry import METHODS
 
@@ -24,7 +26,7 @@ NEUTRAL = "#3b3b3b"
 PUBLISHED = "#7f7f7f"
 GRID = "#d9d9d9"
 TRAIN, VALIDATION = "#56a0d3", "#c65a00"
-_DIAMOND = {
+_DIAMOND: dict[str, Any] = {
     "marker": "D", "markersize": 8, "linestyle": "none", "markerfacecolor": "none",
     "markeredgecolor": PUBLISHED, "markeredgewidth": 1.7,
 }  # fmt: skip
@@ -49,7 +51,7 @@ CHANCE = {
 }  # fmt: skip
 
 
-def _settings() -> dict[str, object]:
+def _settings() -> dict[str, Any]:
     return {
         "figure.dpi": 110, "savefig.dpi": 160, "figure.facecolor": "white",
         "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11.5, "legend.fontsize": 10,
@@ -60,9 +62,14 @@ def _settings() -> dict[str, object]:
     }  # fmt: skip
 
 
+def _parameters() -> dict[str, Any]:
+    """Matplotlib's settings, whose stubs know literal names only."""
+    return cast("dict[str, Any]", mpl.rcParams)
+
+
 def use() -> None:
     """Set the house style for a reader's own figures; the only call that changes global state."""
-    mpl.rcParams.update(_settings())
+    _parameters().update(_settings())
 
 
 @contextmanager
@@ -72,12 +79,12 @@ def styled() -> Iterator[None]:
     Unlike ``rc_context`` it restores only what it set: the first figure of a process may load a
     backend, whose own settings must outlive it.
     """
-    before = {name: mpl.rcParams[name] for name in _settings()}
-    mpl.rcParams.update(_settings())
+    before = {name: _parameters()[name] for name in _settings()}
+    _parameters().update(_settings())
     try:
         yield
     finally:
-        mpl.rcParams.update(before)
+        _parameters().update(before)
 
 
 def color(method: str) -> str:
@@ -88,7 +95,8 @@ def color(method: str) -> str:
     if method not in METHODS:
         return NEUTRAL
     hue, shade = METHODS[method].family.hue, METHODS[method].shade
-    return to_hex((1 - shade) * np.array(to_rgb(hue)) + shade)
+    red, green, blue = (1 - shade) * np.array(to_rgb(hue)) + shade
+    return to_hex((red, green, blue))
 
 
 def family(method: str) -> str:
@@ -109,7 +117,7 @@ def chance(metric: str) -> float | None:
 
 
 def canvas(
-    rows: int = 1, columns: int = 1, *, width: float = 5.8, height: float = 3.8, **options: object
+    rows: int = 1, columns: int = 1, *, width: float = 5.8, height: float = 3.8, **options: Any
 ) -> tuple[Figure, np.ndarray]:
     """Return a house-style figure and its axes ``(rows, columns)``.
 
@@ -123,13 +131,15 @@ def canvas(
     return figure, axes
 
 
-def panel(**size: float) -> tuple[Figure, Axes]:
+def panel(**size: Any) -> tuple[Figure, Axes]:
     """Return a house-style figure of one panel; see ``canvas``."""
     figure, axes = canvas(**size)
     return figure, axes[0, 0]
 
 
-def frame_values(axes: Axes, values: object, *, least: float = 0.05, most: float = np.inf) -> None:
+def frame_values(
+    axes: Axes, values: ArrayLike, *, least: float = 0.05, most: float = np.inf
+) -> None:
     """Frame the horizontal axis round the values, so that one wide interval cannot hide them.
 
     With two or three repeats a t interval can be wider than the whole scale; it is then cut off at
@@ -152,7 +162,7 @@ def fan(position: float, n: int) -> np.ndarray:
     return position + 0.2 * np.linspace(-1, 1, n) * (n > 1)
 
 
-def tag(artists: object, name: str) -> None:
+def tag(artists: Any, name: str) -> None:
     """Give artists a group id, by which tests and SVG output find them."""
     for artist in artists if isinstance(artists, (list, tuple)) else [artists]:
         artist.set_gid(name)

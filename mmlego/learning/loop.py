@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -184,7 +184,7 @@ class _Trainer:
         self.n_parameters = sum(p.numel() for p in trainable)
         self.penalised = l1_parameters(model)
         # One fused kernel for all parameters: a step of a small model is mostly overhead otherwise.
-        self.adam = (
+        self._adam = (
             torch.optim.Adam(
                 trainable,
                 lr=settings.learning_rate,
@@ -198,6 +198,11 @@ class _Trainer:
         self.best = _Best()
         self.seconds = 0.0
         self.stopped = False
+
+    @property
+    def adam(self) -> torch.optim.Adam:
+        """The optimizer, which a model with nothing to train lacks: it is run for 0 epochs only."""
+        return cast(torch.optim.Adam, self._adam)
 
     def run(
         self,
@@ -281,7 +286,7 @@ class _Trainer:
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         auxiliary: dict[str, Tensor] = {}
         if hasattr(self.model, "forward_with_auxiliary"):
-            logits, auxiliary = self.model.forward_with_auxiliary(
+            logits, auxiliary = cast(Any, self.model).forward_with_auxiliary(
                 batch.inputs, batch.present, batch.masks, batch.target, self.objective.loss
             )
         else:

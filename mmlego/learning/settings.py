@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from mmlego.errors import SettingsError
 
@@ -116,7 +117,7 @@ class FitSettings:
             )
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, object]) -> FitSettings:
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> FitSettings:
         """Build settings from names and values, such as those of a notebook or a YAML file.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,12 @@ class Warmup:
     def begin(self, epoch: int) -> None:
         """Put the model into the state of an epoch, for training and validation."""
         if self.mode == "no_fusion":
-            self.model.rebalance(not self.covers(epoch))
+            cast(Any, self.model).rebalance(not self.covers(epoch))
 
     def end(self) -> None:
         """Leave the model in the state in which it is used, however training ended."""
         if self.mode == "no_fusion":
-            self.model.rebalance(True)
+            cast(Any, self.model).rebalance(True)
 
     def batches(self, epoch: int, train: Samples, shuffle: torch.Generator) -> Iterator[Batch]:
         """The batches of an epoch: in random order, but for ``modality_order``."""

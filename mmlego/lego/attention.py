@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -33,13 +34,13 @@ class _Reachable(torch.autograd.Function):
     """Pass ``x`` through and give parameters that cannot matter a gradient of zero, not None."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, *unused: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, *unused: Tensor) -> Tensor:
         """Remember the shapes of what is unused."""
         ctx.shapes = [(p.shape, p.dtype, p.device) for p in unused]
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         """Zeros for what is unused."""
         zeros = (torch.zeros(s, dtype=t, device=v) for s, t, v in ctx.shapes)
         return grad, *zeros
@@ -106,11 +107,15 @@ class CrossAttention(nn.Module):
         query = self.to_query(self.norm_query(latent))
         query = rearrange(query, "b c (h p) -> b h c p", h=self.heads)
         if self.training and self.dropout > 0:
-            scores = query @ memory.keys.mT
+            scores = query @ cast(Tensor, memory.keys).mT
             found = self._weigh(scores, memory.mask) @ memory.values
         else:
             found = F.scaled_dot_product_attention(
-                query, memory.keys, memory.values, attn_mask=memory.mask, scale=1.0
+                query,
+                cast(Tensor, memory.keys),
+                memory.values,
+                attn_mask=memory.mask,
+                scale=1.0,
             )
         return self.project(rearrange(found, "b h c p -> b c (h p)"))
 
@@ -127,14 +132,14 @@ class CrossAttention(nn.Module):
 
     def _read_narrow(self, latent: Tensor, memory: Memory) -> Tensor:
         channels = latent.shape[1]
-        query = F.linear(self.norm_query(latent), memory.into)
+        query = F.linear(self.norm_query(latent), cast(Tensor, memory.into))
         query = rearrange(query, "b c (h e) -> b (c h) e", h=self.heads)
-        scores = torch.bmm(query, memory.keys.mT)
+        scores = torch.bmm(query, cast(Tensor, memory.keys).mT)
         if memory.mask is not None:
             scores = scores.masked_fill(~memory.mask[:, 0], float("-inf"))
         found = torch.bmm(self._weigh(scores, None), memory.values)
         found = rearrange(found, "b (c h) e -> b c (h e)", c=channels)
-        return F.linear(found, memory.out, self.project.bias)
+        return F.linear(found, cast(Tensor, memory.out), self.project.bias)
 
     def _remember_single(self, context: Tensor) -> Memory:
         values = rearrange(self.to_value(context), "b 1 (h p) -> h b p", h=self.heads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -178,7 +178,7 @@ class LegoBlock(nn.Module):
         context = self.knobs.context if self.knobs.frequency_domain else "spatial"
         h = h.to(self.latent.dtype)
         h, mask = spectrum.read_data(h, mask, axes=self.knobs.fft_axes, context=context)
-        return Reading(self.attention, h, mask)
+        return Reading(cast("Sequence[CrossAttention]", self.attention), h, mask)
 
     def step(self, state: Tensor, reading: Reading, index: int) -> Tensor:
         """Pass ``index`` on a spatial state (b, c, d): normalize, transform, attend, feed forward.
@@ -219,7 +219,7 @@ class LegoBlock(nn.Module):
     def train(self, mode: bool = True) -> LegoBlock:
         """Switch to training mode, except for what is frozen."""
         super().train(mode and self.freeze != "all")
-        if self.freeze == "encoder":
+        if self.encoder is not None and self.freeze == "encoder":
             self.encoder.eval()
         return self
 
@@ -254,7 +254,7 @@ class LegoBlock(nn.Module):
     def _freeze(self) -> None:
         if self.freeze == "all":
             self.requires_grad_(False)
-        elif self.freeze == "encoder":
+        elif self.encoder is not None and self.freeze == "encoder":
             self.encoder.requires_grad_(False)
         self.train()
 
@@ -281,7 +281,8 @@ class LegoBlock(nn.Module):
         axes, knobs = self.knobs.fft_axes, self.knobs
         z = spectrum.transform(state, axes)
         real, fixed = z.real, z.imag
-        fixed_energy, gain = spectrum.energy(fixed, axes), 1.0
+        fixed_energy = spectrum.energy(fixed, axes)
+        gain: Tensor | float = 1.0
         size = z[0].numel() if axes == "2d" else z.shape[-2]
         for index in range(self.depth):
             if knobs.normalise:
@@ -305,8 +306,8 @@ def _check_options(
 ) -> None:
     for key, value in sizes.items():
         count(key, value)
-    for key, value in (("attn_dropout", attn_dropout), ("ff_dropout", ff_dropout)):
-        number(key, value, low=0.0, high=0.999999)
+    for key, rate in (("attn_dropout", attn_dropout), ("ff_dropout", ff_dropout)):
+        number(key, rate, low=0.0, high=0.999999)
     choose("freeze", freeze, ("none", "encoder", "all"))
     if encoder is not None and not isinstance(encoder, nn.Module):
         raise SettingsError(f"encoder: expected a torch module, got {type(encoder).__name__}")

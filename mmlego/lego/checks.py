@@ -62,10 +62,12 @@ def block_input(x: object, mask: object) -> None:
 def encoded(h: object, rows: int, enc_dim: int, has_encoder: bool) -> None:
     """Check what the attention will read: (b, e) or (b, n, e) with e = enc_dim."""
     source = "encoder output" if has_encoder else "input"
-    good = isinstance(h, Tensor) and h.ndim in (2, 3) and h.shape[0] == rows and h.numel() > 0
-    if not good or h.shape[-1] != enc_dim:
+    width = None
+    if isinstance(h, Tensor) and h.ndim in (2, 3) and h.shape[0] == rows and h.numel() > 0:
+        width = h.shape[-1]
+    if not isinstance(h, Tensor) or width != enc_dim:
         middle = ", n" if isinstance(h, Tensor) and h.ndim == 3 else ""
-        hint = f"build the block with enc_dim={h.shape[-1]}" if good else "check the shape"
+        hint = "check the shape" if width is None else f"build the block with enc_dim={width}"
         raise ShapeError(
             f"{source}: expected ({rows}{middle}, {enc_dim}), got {shape_of(h)}; {hint}"
         )

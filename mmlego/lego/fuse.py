@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -66,14 +67,14 @@ class LegoFuse(nn.Module):
         self.mode, self.transition, self.heads = mode, transition, heads
         originals = [blocks[name] for name in self.names]
         self.head: Head = merge_heads(
-            [block.head for block in originals], list(shares.values()), heads
+            [cast(Head, block.head) for block in originals], list(shares.values()), heads
         )
         copies = copy.deepcopy(originals)
         for index, block in enumerate(copies):
             block.head = None
             if index:
                 block.latent.requires_grad_(False)
-        self.blocks = nn.ModuleDict(zip(self.names, copies, strict=True))
+        self.blocks = nn.ModuleDict(dict(zip(self.names, copies, strict=True)))
 
     def forward(
         self,
@@ -106,14 +107,17 @@ class LegoFuse(nn.Module):
         table = presence(self.names, inputs, present, masks)
         masks = masks or {}
         active = {
-            name: (self.blocks[name], table[:, m], inputs[name], masks.get(name))
+            name: (self._block(name), table[:, m], inputs[name], masks.get(name))
             for m, name in enumerate(self.names)
             if bool(table[:, m].any())
         }
-        start = self.blocks[self.names[0]].start(len(table))
+        start = self._block(self.names[0]).start(len(table))
         if self.mode == "stack":
             return stack(active, start, raw_real=self.transition == "raw_real")
         return weave(active, start)
+
+    def _block(self, name: str) -> LegoBlock:
+        return cast(LegoBlock, self.blocks[name])
 
 
 Active = Mapping[str, tuple[LegoBlock, Tensor, Tensor, Tensor | None]]
@@ -130,12 +134,12 @@ def stack(active: Active, state: Tensor, *, raw_real: bool = False) -> Tensor:
     Returns:
         For each sample, the frequency-domain latent of the last block that it has a modality for.
     """
-    final = None
+    final: Tensor | None = None
     for name, (block, there, x, mask) in active.items():
         z = on_rows(name, there, (x, mask, state), block.encode)
         final = scatter(z, there, _blank(z, there) if final is None else final)
         state = scatter(z.real if raw_real else block.invert(z), there, state)
-    return final
+    return cast(Tensor, final)  # some modality is there, or presence() had raised
 
 
 def weave(active: Active, state: Tensor) -> Tensor:
@@ -147,7 +151,7 @@ def weave(active: Active, state: Tensor) -> Tensor:
         name: on_rows(name, there, (x, mask), block.read)
         for name, (block, there, x, mask) in active.items()
     }
-    final = None
+    final: Tensor | None = None
     for index in range(max(block.depth for block, *_ in active.values())):
         for name, (block, there, _, _) in active.items():
             if index >= block.depth:
@@ -156,7 +160,7 @@ def weave(active: Active, state: Tensor) -> Tensor:
             z = block.step(part, readings[name], index)
             final = scatter(z, there, _blank(z, there) if final is None else final)
             state = scatter(block.invert(z), there, state)
-    return final
+    return cast(Tensor, final)  # some modality is there, or presence() had raised
 
 
 def _blank(z: Tensor, there: Tensor) -> Tensor:

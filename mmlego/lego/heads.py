@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ def spherical_mean(tensors: Sequence[Tensor], weights: Sequence[float] | None = 
     if len(tensors) == 1:
         return tensors[0].clone()
     if len(tensors) == 2:
-        return slerp(*tensors, shares[1])
+        return slerp(tensors[0], tensors[1], shares[1])
     flat = torch.stack([t.double().flatten() for t in tensors])
     sizes, w = vector_norm(flat, dim=1), flat.new_tensor(shares)
     if bool((sizes == 0).any()):
@@ -191,7 +192,7 @@ def _check_pair(tensors: Sequence[Tensor]) -> None:
 
 
 def _linear(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    mixed = sum(w * t for t, w in zip(tensors, weights, strict=True))
+    mixed = cast(Tensor, sum(w * t for t, w in zip(tensors, weights, strict=True)))
     largest = max(_value(vector_norm(t)) for t in tensors)
     if largest > 0 and _value(vector_norm(mixed)) < 1e-9 * largest:
         warnings.warn(

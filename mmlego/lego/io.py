@@ -117,7 +117,7 @@ def _digest(settings: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(settings.encode())
     for key in sorted(tensors):
         digest.update(f"{key} {tensors[key].dtype} {tuple(tensors[key].shape)}".encode())
-        digest.update(tensors[key].contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[key].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

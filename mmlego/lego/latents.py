@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -138,7 +139,7 @@ def _merge(
     if method == "max_magnitude":
         return _largest(latents, present)
     scale = shares if method == "mean" else torch.ones_like(shares)  # absent latents are zero
-    return sum(_column(scale, m) * z for m, z in enumerate(latents))
+    return cast(Tensor, sum(_column(scale, m) * z for m, z in enumerate(latents)))
 
 
 def _column(shares: Tensor, m: int) -> Tensor:
@@ -152,7 +153,8 @@ def _safe(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
-    total, vanishes = 0.0, torch.zeros_like(latents[0], dtype=torch.bool)
+    total: Any = 0.0
+    vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
     for m, z in enumerate(latents):
         safe, zero = _safe(z)
         total = total + _column(shares, m) / safe.abs()
@@ -161,7 +163,8 @@ def _harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
 
 
 def _geometric(latents: list[Tensor], shares: Tensor) -> Tensor:
-    total, vanishes = 0.0, torch.zeros_like(latents[0], dtype=torch.bool)
+    total: Any = 0.0
+    vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
     for m, z in enumerate(latents):
         safe, zero = _safe(z)
         total = total + _column(shares, m) * safe.abs().log()
@@ -170,7 +173,7 @@ def _geometric(latents: list[Tensor], shares: Tensor) -> Tensor:
 
 
 def _arithmetic(latents: list[Tensor], shares: Tensor) -> Tensor:
-    angle = 0.0
+    angle: Any = 0.0
     for m, z in enumerate(latents):
         safe, zero = _safe(z)
         angle = angle + _column(shares, m) * torch.where(zero, 0.0, phase_of(safe))
@@ -178,7 +181,7 @@ def _arithmetic(latents: list[Tensor], shares: Tensor) -> Tensor:
 
 
 def _circular(latents: list[Tensor], shares: Tensor) -> Tensor:
-    resultant = 0.0
+    resultant: Any = 0.0
     for m, z in enumerate(latents):
         safe, _ = _safe(z)
         resultant = resultant + _column(shares, m) * (safe / safe.abs())
@@ -189,7 +192,8 @@ def _circular(latents: list[Tensor], shares: Tensor) -> Tensor:
 
 
 def _complex_harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
-    total, vanishes = 0.0, torch.zeros_like(latents[0], dtype=torch.bool)
+    total: Any = 0.0
+    vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
     for m, z in enumerate(latents):
         safe, zero = _safe(z)
         total = total + _column(shares, m) / safe

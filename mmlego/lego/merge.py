@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from mmlego.errors import ModalityError, SettingsError
 from mmlego.lego import latents as latent_methods
 from mmlego.lego.block import LegoBlock
-from mmlego.lego.head import HeadTensors, apply_head
+from mmlego.lego.head import Head, HeadTensors, apply_head
 from mmlego.lego.heads import METHODS as HEAD_METHODS
 from mmlego.lego.heads import align_heads, merge_head_tensors, permute_head
 from mmlego.lego.latents import merge_latents
@@ -133,13 +134,19 @@ class LegoMerge(nn.Module):
                 "weights of its own, so say what the new block weighs"
             )
         return LegoMerge(
-            {**self.blocks, name: block},
+            {**{own: self._block(own) for own in self.names}, name: block},
             weights=weights,
             latents=self.latents,
             phase=self.phase,
             heads=self.heads,
             head_mode=self.head_mode,
         )
+
+    def _block(self, name: str) -> LegoBlock:
+        return cast(LegoBlock, self.blocks[name])
+
+    def _head(self, name: str) -> Head:
+        return cast(Head, self._block(name).head)
 
     def _is_weighted(self) -> bool:
         """Whether some weight of a latent or a head differs from the others."""
@@ -148,13 +155,15 @@ class LegoMerge(nn.Module):
     def _encode(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], table: Tensor
     ) -> tuple[Tensor, list[Tensor] | None]:
-        orders = align_heads([b.head for b in self.blocks.values()]) if self.heads == "ot" else None
+        orders = (
+            align_heads([self._head(name) for name in self.names]) if self.heads == "ot" else None
+        )
         found, columns = [], []
-        for m, (name, block) in enumerate(self.blocks.items()):
+        for m, name in enumerate(self.names):
             there = table[:, m]
             if not bool(there.any()):
                 continue
-            z = on_rows(name, there, (inputs[name], masks.get(name)), block.encode)
+            z = on_rows(name, there, (inputs[name], masks.get(name)), self._block(name).encode)
             z = scatter(z, there, z.new_zeros(len(there), *z.shape[1:]))
             found.append(z if orders is None else z[..., orders[m]])
             columns.append(m)
@@ -168,19 +177,19 @@ class LegoMerge(nn.Module):
         if self.head_mode == "static" or bool(table.all()):
             return apply_head(self._merged_head(range(len(self.names)), orders), merged)
         patterns, which = torch.unique(table, dim=0, return_inverse=True)
-        logits = None
+        logits: Tensor | None = None
         for index, pattern in enumerate(patterns):
             head = self._merged_head(pattern.nonzero().flatten().tolist(), orders)
             rows = which == index
             part = apply_head(head, merged[rows.to(merged.device)])
             base = part.new_zeros(len(table), part.shape[-1]) if logits is None else logits
             logits = scatter(part, rows, base)
-        return logits
+        return cast(Tensor, logits)  # a batch has one pattern or more
 
     def _merged_head(self, columns: range | list[int], orders: list[Tensor] | None) -> HeadTensors:
         """The head of the blocks in these columns, attached to the graph."""
         names = [self.names[m] for m in columns]
-        heads = [self.blocks[name].head.tensors() for name in names]
+        heads = [self._head(name).tensors() for name in names]
         if orders is not None:
             heads = [permute_head(head, orders[m]) for head, m in zip(heads, columns, strict=True)]
         method = "linear" if self.heads == "ot" else self.heads

@@ -120,7 +120,7 @@ def _flags(what: str, flags: object, rows: int, ndim: int) -> Tensor:
     if flags is None:
         return torch.ones(rows, dtype=torch.bool)
     good = isinstance(flags, Tensor) and flags.dtype == torch.bool and flags.ndim == ndim
-    if not good or len(flags) != rows:
+    if not isinstance(flags, Tensor) or not good or len(flags) != rows:
         shape = "(b,)" if ndim == 1 else "(b, n)"
         raise ShapeError(
             f"{what}: expected a bool tensor {shape} with b={rows}, got "

@@ -20,8 +20,8 @@ def number(
     name: str, value: object, *, low: float, high: float = float("inf"), open_low: bool = False
 ) -> None:
     """Raise SettingsError unless ``value`` is a number in [low, high], or (low, high]."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (good and low <= value <= high and not (open_low and value == low)):
+    good = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if not good or (open_low and value == low):
         bracket = "(" if open_low else "["
         raise SettingsError(f"{name}: expected a number in {bracket}{low}, {high}], got {value!r}")
 

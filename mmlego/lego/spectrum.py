@@ -33,7 +33,8 @@ def transform(x: Tensor, axes: str) -> Tensor:
     z = _fft(x, axes)
     if x.is_complex():
         return z
-    own = _own_mirror(*x.shape[-2:], axes, x.device)
+    rows, columns = x.shape[-2:]
+    own = _own_mirror(rows, columns, axes, x.device)
     return torch.complex(z.real, z.imag.masked_fill(own, 0.0))
 
 

@@ -172,7 +172,7 @@ def _part(owner: str, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     return Part(values, here, mask)
 
 
-_READERS = {
+_READERS: dict[str, Callable[..., Part]] = {
     "tabular": _table,
     "bag": _bag,
     "series": _bag,

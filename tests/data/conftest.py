@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmlego.data import ClassTarget, Cohort, Modality, SurvivalTarget
+from mmlego.data import ClassTarget, Cohort, Modality, SurvivalTarget, load_cohort
 
 MIRROR = os.environ.get("MMLEGO_DATA")
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,21 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("needs the real data: let MMLEGO_DATA point at a mirror")
     monkeypatch.setenv("MMLEGO_DATA", MIRROR)
     return Path(MIRROR)
+
+
+@cache
+def _real(name: str, unit: str, modalities: tuple[str, ...] | None) -> Cohort:
+    return load_cohort(name, unit=unit, modalities=modalities)
+
+
+@pytest.fixture
+def real(mirror: Path) -> Callable[..., Cohort]:
+    """Load a cohort of the mirror once for all tests; it is not to be changed."""
+
+    def load(name: str, unit: str = "patient", modalities: Sequence[str] | None = None) -> Cohort:
+        return _real(name, unit, None if modalities is None else tuple(modalities))
+
+    return load
 
 
 @pytest.fixture

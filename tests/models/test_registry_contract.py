@@ -221,6 +221,8 @@ def test_learns_what_only_both_modalities_tell(name):
         torch.manual_seed(0)
         for _ in range(200):
             loss = F.cross_entropy(model(inputs), label)
+            if loss.item() < 0.05:
+                break  # learned by heart; what follows asks whether it was understood
             adam.zero_grad()
             loss.backward()
             adam.step()

@@ -177,6 +177,7 @@ def test_page_that_cannot_be_written(run, project):
 # --- what may go wrong in a run
 
 
+@pytest.mark.slow
 def test_failing_cell_leaves_a_log_only(run, project):
     project.write("fine = 1", "print('so far')", "1 / 0", "later = 1")
     with pytest.raises(RunError, match=r"cell 5: ZeroDivisionError: division by zero; see .*\.log"):
@@ -187,6 +188,7 @@ def test_failing_cell_leaves_a_log_only(run, project):
     assert "ZeroDivisionError" in log.read_text()
 
 
+@pytest.mark.slow
 def test_failure_after_the_record_was_written_takes_it_back(run, project):
     project.write(project.recording(), "1 / 0")
     with pytest.raises(RunError, match="ZeroDivisionError"):
@@ -194,6 +196,7 @@ def test_failure_after_the_record_was_written_takes_it_back(run, project):
     assert _nothing_left(project)
 
 
+@pytest.mark.slow
 def test_killed_kernel_leaves_a_log_only(run, project):
     project.write(
         "fine = 1", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "later = 1"
@@ -203,6 +206,7 @@ def test_killed_kernel_leaves_a_log_only(run, project):
     assert _nothing_left(project)
 
 
+@pytest.mark.slow
 def test_kernel_killed_in_the_last_cell_is_an_error_too(run, project):
     last = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     project.write(project.recording(), last)
@@ -211,6 +215,7 @@ def test_kernel_killed_in_the_last_cell_is_an_error_too(run, project):
     assert _nothing_left(project)
 
 
+@pytest.mark.slow
 def test_notebook_that_writes_no_record(run, project):
     project.write("fine = 1")
     with pytest.raises(RunError, match="wrote no record"):
@@ -218,6 +223,7 @@ def test_notebook_that_writes_no_record(run, project):
     assert _nothing_left(project)
 
 
+@pytest.mark.slow
 def test_old_record_does_not_stand_in_for_one_that_was_not_written(run, project):
     run()
     project.write("fine = 1")
@@ -225,6 +231,7 @@ def test_old_record_does_not_stand_in_for_one_that_was_not_written(run, project)
         run()
 
 
+@pytest.mark.slow
 def test_failed_run_keeps_what_was_finished_before_but_not_as_finished(run, project):
     project.write(project.recording(), "import pathlib\nassert not pathlib.Path('stop').exists()")
     first = run()
@@ -247,6 +254,7 @@ def _finished_at(project):
     return json.loads(path.read_text())["finished"]
 
 
+@pytest.mark.slow
 def test_finished_run_is_kept_until_something_changes(run, project, monkeypatch):
     """One chain of runs, since each start of a kernel takes a second."""
     first = run()
@@ -274,6 +282,7 @@ def test_finished_run_is_kept_until_something_changes(run, project, monkeypatch)
     assert _finished_at(project) > stamp
 
 
+@pytest.mark.slow
 def test_edited_copy_of_a_notebook_is_another_run(run, project):
     first = run()
     copy = project.folder / "mine"
@@ -291,6 +300,7 @@ def test_summary_is_never_finished(project, monkeypatch):
     assert not runner.is_finished(settings, project.folder / "x")
 
 
+@pytest.mark.slow
 def test_damaged_record_is_an_error(run, project):
     run()
     (project.results / "runs" / f"{project.settings().run_id}.json").write_text("{")
@@ -301,6 +311,7 @@ def test_damaged_record_is_an_error(run, project):
 # --- the page
 
 
+@pytest.mark.slow
 def test_page_shows_what_ran_and_nothing_of_the_machine(run, project):
     project.write(project.recording(draws=7), "draws")
     report = run({"draws": np.int64(7)})
@@ -317,6 +328,7 @@ def test_page_shows_what_ran_and_nothing_of_the_machine(run, project):
     assert not [cell for cell in page.cells if "papermill" in cell.metadata]
 
 
+@pytest.mark.slow
 def test_page_goes_where_it_is_told(run, project):
     page = project.folder / "deep" / "er" / "page.ipynb"
     assert run(page=page).page == page
@@ -324,6 +336,7 @@ def test_page_goes_where_it_is_told(run, project):
     assert [path.name for path in page.parent.iterdir()] == ["page.ipynb"]
 
 
+@pytest.mark.slow
 def test_threads_reach_the_kernel_and_nothing_else(run, project):
     before = os.environ.get("OMP_NUM_THREADS")
     project.write(project.recording(), "import os\nassert os.environ['OMP_NUM_THREADS'] == '3'")
@@ -331,6 +344,7 @@ def test_threads_reach_the_kernel_and_nothing_else(run, project):
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_do_not_share_sockets(project):
     """Kernels of one working directory, started at the same moment."""
     project.write(project.recording(), "import time\ntime.sleep(0.5)")
@@ -347,6 +361,7 @@ def test_runs_side_by_side_do_not_share_sockets(project):
     assert not list(project.folder.glob("kernel-ipc*"))
 
 
+@pytest.mark.slow
 def test_failures_of_papermill_itself_are_errors_of_ours(run, project, monkeypatch):
     import papermill
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,8 +78,8 @@ def _check_counts(card: Card, cohort: Cohort) -> None:
         return
     patients = int(len(np.unique(cohort.groups)))
     by_row = cohort.unit == "row"
-    found = {"patients": patients, "rows" if by_row else "samples": cohort.n}
-    wanted = {
+    found: dict[str, Any] = {"patients": patients, "rows" if by_row else "samples": cohort.n}
+    wanted: dict[str, Any] = {
         "patients": expected.patients,
         "rows" if by_row else "samples": expected.rows if by_row else expected.samples,
     }
@@ -103,7 +104,7 @@ def _check_counts(card: Card, cohort: Cohort) -> None:
             )
 
 
-def _outcome_counts(cohort: Cohort) -> dict[str, object]:
+def _outcome_counts(cohort: Cohort) -> dict[str, Any]:
     if isinstance(cohort.target, SurvivalTarget):
         return {"events": int(cohort.target.event.sum())}
     return {

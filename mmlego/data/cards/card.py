@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -80,6 +80,11 @@ class SourceFile(_Strict):
             )
         return self
 
+    @property
+    def file(self) -> str:
+        """The path, which all but embedded sources have."""
+        return cast(str, self.path)
+
 
 class Loader(_Strict):
     """The function in ``mmlego.data.sources`` that reads the files, and its options."""
@@ -122,6 +127,15 @@ class TargetCard(_Strict):
     label: str | None = None
     classes: list[str] | None = None
     definition: str = ""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes in the order of their labels; none for kind "survival"."""
+        return tuple(self.classes or ())
+
+    def survival_columns(self) -> tuple[str, str, str]:
+        """Columns of time and of event, and the unit of time, of kind "survival"."""
+        return cast("tuple[str, str, str]", (self.time, self.event, self.unit))
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -182,7 +196,7 @@ class Card(_Strict):
     samples: str = "patients"
     group: str | None = None
     target: TargetCard
-    split_units: list[SplitUnit] = Field(default_factory=lambda: ["patient"], min_length=1)
+    split_units: list[SplitUnit] = Field(default=["patient"], min_length=1)
     published: Published | None = None
     expected: Expected | None = None
     notes: list[str] = Field(default_factory=list)

@@ -33,7 +33,7 @@ def download(source: SourceFile, cache: Path, *, downloader: Downloader | None =
     """
     import pooch
 
-    target = cache / source.path
+    target = cache / source.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         found = pooch.retrieve(
@@ -65,7 +65,7 @@ def verify(path: Path, source: SourceFile) -> Path:
     """
     if source.folder:
         return path
-    if path.name == f"{Path(source.path).name}.gz":
+    if path.name == f"{Path(source.file).name}.gz":
         return _verify_packed(path, source)
     same_bytes = source.sha256 is not None and sha256(path) == source.sha256
     if same_bytes or (

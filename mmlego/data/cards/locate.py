@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class Files:
     card: Card
     data_dir: str | Path | None = None
     card_folder: Path | None = None
-    downloader: object = field(default=None, repr=False)
+    downloader: Callable[[str, str, object], None] | None = field(default=None, repr=False)
 
     def find(self, key: str) -> Path | None:
         """Return where a file, folder, or packed copy of it is on this machine, unchecked.
@@ -67,7 +68,7 @@ class Files:
         if source.embedded:
             return None
         for root in data_roots(self.data_dir, self.card_folder):
-            plain, packed = root / source.path, root / f"{source.path}{_PACKED[source.folder]}"
+            plain, packed = root / source.file, root / f"{source.file}{_PACKED[source.folder]}"
             if plain.is_dir() if source.folder else plain.is_file():
                 return plain
             if packed.is_file():

@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,8 +49,8 @@ def write_arrays(key: str, arrays: Mapping[str, np.ndarray]) -> Path | None:
     return path
 
 
-def _save(file: object, arrays: Mapping[str, np.ndarray]) -> None:
-    np.savez(file, **arrays)
+def _save(file: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    np.savez(file, **cast(Any, arrays))
 
 
 def _path(key: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -156,13 +157,13 @@ class Cohort:
         ]
         return pd.DataFrame(rows).set_index("modality")
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Return the facts of the cohort: samples, patients, events or class counts.
 
         "complete" counts the samples with every modality; follow-up is until event or censoring.
         """
         complete = np.all(list(self.present.values()), axis=0)
-        facts: dict[str, object] = {
+        facts: dict[str, Any] = {
             "name": self.name,
             "task": self.task,
             "unit": self.unit,
@@ -231,7 +232,7 @@ def check_modalities(owner: str, names: Sequence[str], known: Sequence[str]) -> 
     return tuple(name for name in known if name in asked)
 
 
-def _survival_facts(target: SurvivalTarget) -> dict[str, object]:
+def _survival_facts(target: SurvivalTarget) -> dict[str, Any]:
     return {
         "events": int(target.event.sum()),
         "event_rate": round(float(target.event.mean()), 4),

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def load_cohort(
     max_samples: int | None = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
-    **options: object,
+    **options: Any,
 ) -> Cohort:
     """Load a data set.
 
@@ -83,7 +84,7 @@ def find_source(card: Card) -> Callable[..., Cohort]:
             f"'{card.loader.source}'"
             f"{did_you_mean(card.loader.source, SOURCES) or '; choose one of them'}"
         )
-    return SOURCES[card.loader.source]
+    return cast("Callable[..., Cohort]", SOURCES[card.loader.source])
 
 
 def cap(cohort: Cohort, max_samples: int, *, seed: int = 0) -> Cohort:
@@ -114,8 +115,8 @@ def _check_unit(card: Card, unit: str) -> None:
 
 
 def _check_options(
-    card: Card, load: Callable[..., Cohort], options: Mapping[str, object], seed: int
-) -> dict[str, object]:
+    card: Card, load: Callable[..., Cohort], options: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
     """Return the options of the card, overridden by those of the call; refuse unknown ones."""
     known = [p for p in inspect.signature(load).parameters if p != "request"]
     merged = {**card.loader.options, **options}

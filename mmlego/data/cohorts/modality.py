@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Modality:
     name: str
     title: str
     kind: str
-    values: np.ndarray | tuple[np.ndarray, ...] | tuple[str, ...]
+    values: Any  # an array, or a tuple of bags or texts: the kind says which
     present: np.ndarray
     features: tuple[str, ...]
     scaling: str = "standard"
@@ -138,7 +139,7 @@ def _as_bags(values: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(bag, dtype=np.float32) for bag in values)
 
 
-_READ = {"bag": _as_bags, "text": tuple}
+_READ: dict[str, Callable[..., Any]] = {"bag": _as_bags, "text": tuple}
 
 
 def _check_array(modality: Modality) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import SPATIAL, Modality
-from mmlego.data.cohorts.target import SurvivalTarget, Target
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget, Target
 from mmlego.data.folds.binning import assign_bins, fit_bin_edges
 from mmlego.data.folds.samples import Samples, Values
 from mmlego.data.folds.scaling import Scaler, fit_scaler
@@ -92,13 +93,13 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
     train = cohort.subset(split.train)
     scalers = {name: fit_scaler(m) for name, m in train.modalities.items()}
     edges = _fit_target(train, n_bins)
-    parts = {
+    parts: dict[str, Any] = {
         part: _as_samples(cohort.subset(index), scalers, edges)
         for part, index in split.parts().items()
         if len(index)
     }
     parts.setdefault("val", parts["train"].subset([]))
-    survival = isinstance(cohort.target, SurvivalTarget)
+    target = cohort.target
     return Fold(
         cohort=cohort.name,
         task=cohort.task,
@@ -107,10 +108,14 @@ def make_fold(cohort: Cohort, split: Split, *, n_bins: int = 4) -> Fold:
         names=cohort.names,
         kinds={name: m.kind for name, m in cohort.modalities.items()},
         widths={name: m.width for name, m in cohort.modalities.items()},
-        n_outputs=len(edges) - 1 if survival else len(cohort.target.classes),
+        n_outputs=(
+            len(target.classes)
+            if isinstance(target, ClassTarget)
+            else len(cast(np.ndarray, edges)) - 1
+        ),
         bin_edges=edges,
-        classes=None if survival else cohort.target.classes,
-        time_unit=cohort.target.unit if survival else None,
+        classes=target.classes if isinstance(target, ClassTarget) else None,
+        time_unit=target.unit if isinstance(target, SurvivalTarget) else None,
         features={name: m.features for name, m in cohort.modalities.items()},
         scalers=scalers,
         held_out=split.held_out,
@@ -194,7 +199,7 @@ def _scaled_bags(modality: Modality, scaler: Scaler) -> tuple[torch.Tensor, ...]
 def _target_tensors(target: Target, edges: np.ndarray | None) -> dict[str, torch.Tensor]:
     if isinstance(target, SurvivalTarget):
         return {
-            "time_bin": torch.from_numpy(assign_bins(target.time, edges)),
+            "time_bin": torch.from_numpy(assign_bins(target.time, cast(np.ndarray, edges))),
             "event": torch.from_numpy(target.event.copy()),
             "time": torch.from_numpy(target.time.copy()),
         }

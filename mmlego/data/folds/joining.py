@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 
@@ -36,6 +37,9 @@ def join_columns(fold: Fold, name: str, columns: Columns) -> Fold:
     features = tuple(
         f"{table}:{fold.features[table][i]}" for table, chosen in columns.items() for i in chosen
     )
+    parts: dict[str, Any] = {
+        part: _joined(samples, name, columns) for part, samples in fold.parts().items()
+    }
     return replace(
         fold,
         names=(*fold.names, name),
@@ -43,12 +47,13 @@ def join_columns(fold: Fold, name: str, columns: Columns) -> Fold:
         widths=fold.widths | {name: len(features)},
         features=fold.features | {name: features},
         joined=fold.joined | {name: tuple(columns)},
-        **{part: _joined(samples, name, columns) for part, samples in fold.parts().items()},
+        **parts,
     )
 
 
 def _joined(samples: Samples, name: str, columns: Columns) -> Samples:
-    values = [samples.values[table][:, list(chosen)] for table, chosen in columns.items()]
+    tables = {table: cast(torch.Tensor, samples.values[table]) for table in columns}
+    values = [tables[table][:, list(chosen)] for table, chosen in columns.items()]
     return replace(
         samples,
         values=samples.values | {name: torch.cat(values, dim=1)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -142,7 +143,8 @@ class Samples:
         masks: dict[str, Tensor] = {}
         for name, values in self.values.items():
             if self.kinds[name] == "bag":
-                inputs[name], masks[name] = _pad(_take(values, index), self.widths[name])
+                bags = cast("tuple[Tensor, ...]", _take(values, index))
+                inputs[name], masks[name] = _pad(bags, self.widths[name])
             else:
                 inputs[name] = values[index]
         return Batch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _transform(x: np.ndarray, scaling: str, quantiles: np.ndarray | None) -> np.
     if scaling == "signed_log":
         return np.sign(x) * np.log1p(np.abs(x))
     if scaling == "quantile":
-        return _to_normal_scores(x, quantiles)
+        return _to_normal_scores(x, cast(np.ndarray, quantiles))
     return x
 
 

@@ -9,6 +9,7 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,7 +216,8 @@ def _patient_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) ->
     groups, codes = group_strata(cohort)
     order = stratified_order(codes, np.random.default_rng(repeat))
     parts = _cut(groups[order], fractions)
-    return tuple(np.flatnonzero(np.isin(cohort.groups, part)) for part in parts)
+    train, test, val = (np.flatnonzero(np.isin(cohort.groups, part)) for part in parts)
+    return train, test, val
 
 
 def _row_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) -> Parts:
@@ -223,7 +225,7 @@ def _row_split(cohort: Cohort, repeat: int, fractions: tuple[float, ...]) -> Par
     return _cut(torch.randperm(cohort.n, generator=generator).numpy(), fractions)
 
 
-def _cut(items: np.ndarray, fractions: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+def _cut(items: np.ndarray, fractions: tuple[float, ...]) -> Parts:
     # the small constant keeps int(0.15 * 20) at 3 whatever the rounding of the product
     n_train, n_test = (int(f * len(items) + 1e-9) for f in fractions[:2])
     return items[:n_train], items[n_train : n_train + n_test], items[n_train + n_test :]
@@ -299,5 +301,7 @@ def _from_column(table: pd.DataFrame, computed: Split, path: Path) -> Split:
     if column not in table.columns:
         return replace(computed, source=f"computed ({path.name} has no {column})")
     parts = table[column].to_numpy()
-    positions = {part: np.flatnonzero(parts == part) for part in ("train", "val", "test")}
+    positions: dict[str, Any] = {
+        part: np.flatnonzero(parts == part) for part in ("train", "val", "test")
+    }
     return replace(computed, **positions, source=path.name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -86,7 +86,8 @@ def fit_text(modality: Modality) -> TextEncoder:
             f"modality '{modality.name}': expected training samples that have a text, got none; "
             "leave the modality out or use another repeat"
         )
-    return {"words": _fit_words, "codes": _fit_codes}[modality.scaling](modality.name, texts)
+    fit: dict[str, Callable[..., Any]] = {"words": _fit_words, "codes": _fit_codes}
+    return cast(TextEncoder, fit[modality.scaling](modality.name, texts))
 
 
 def encode_texts(cohort: Cohort, train: np.ndarray) -> Cohort:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -27,7 +29,8 @@ def load_transbig(request: Request) -> Cohort:
     genes = [c for c in table.columns if c.startswith("X")]
     tables = {"clin": _transbig_clinical(table), "genes": table[genes]}
     ids = np.array([f"transbig-{i:03d}" for i in range(n)])
-    target = SurvivalTarget(outcome["t.tdm"], outcome["e.tdm"], request.card.target.unit)
+    unit = cast(str, request.card.target.unit)
+    target = SurvivalTarget(outcome["t.tdm"], outcome["e.tdm"], unit)
     return request.cohort(ids, ids, _tabular(request, tables), target)
 
 
@@ -42,7 +45,7 @@ def load_wdbc(request: Request) -> Cohort:
     }
     ids = np.array([f"wdbc-{i:03d}" for i in range(len(table))])
     # scikit-learn codes malignant as 0; here the positive class is the malignant one
-    target = ClassTarget(1 - bunch.target.astype(np.int64), tuple(request.card.target.classes))
+    target = ClassTarget(1 - bunch.target.astype(np.int64), request.card.target.class_names)
     return request.cohort(ids, ids, _tabular(request, tables), target)
 
 

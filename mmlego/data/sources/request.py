@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class Request:
     modalities: tuple[str, ...]
 
     def modality(
-        self, name: str, values: object, present: np.ndarray, features: tuple[str, ...] | list[str]
+        self, name: str, values: Any, present: np.ndarray, features: Sequence[str]
     ) -> Modality:
         """Build a modality as the card has it; a matrix for a bag gives single instances."""
         part = self.card.modalities[name]
@@ -50,6 +51,10 @@ class Request:
             features=tuple(features),
             scaling=part.scaling,
         )
+
+    def path_of(self, name: str) -> Path:
+        """Return the file of a modality that has one of its own."""
+        return self.files.path(cast(str, self.card.modalities[name].source))
 
     def cohort(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -118,7 +119,7 @@ class SyntheticSettings:
         return float(value.get(name, 0.0))
 
 
-def load_synthetic(request: Request, **options: object) -> Cohort:
+def load_synthetic(request: Request, **options: Any) -> Cohort:
     """Generate a cohort; see ``SyntheticSettings`` for the options.
 
     What is generated does not depend on which modalities are asked for. The same seed gives the
@@ -154,7 +155,7 @@ def load_synthetic(request: Request, **options: object) -> Cohort:
 
 
 # the options of the loader are the fields of its settings, so that a misspelled one is found early
-load_synthetic.__signature__ = inspect.signature(SyntheticSettings)
+cast(Any, load_synthetic).__signature__ = inspect.signature(SyntheticSettings)
 
 
 def _draw_factors(

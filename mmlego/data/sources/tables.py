@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -77,22 +78,22 @@ def _target(request: Request, table: pd.DataFrame) -> Target:
     target = request.card.target
     where = _where(request, "target")
     if target.kind == "survival":
-        require_columns(table, [target.time, target.event], where)
+        time, event, unit = target.survival_columns()
+        require_columns(table, [time, event], where)
         return SurvivalTarget(
-            _numbers(table, [target.time], where)[:, 0],
-            _numbers(table, [target.event], where)[:, 0],
-            target.unit,
+            _numbers(table, [time], where)[:, 0], _numbers(table, [event], where)[:, 0], unit
         )
-    require_columns(table, [target.label], where)
-    labels = _as_text(table[target.label])
-    unknown = sorted(set(labels) - set(target.classes))
+    classes, column = target.class_names, cast(str, target.label)
+    require_columns(table, [column], where)
+    labels = _as_text(table[column])
+    unknown = sorted(set(labels) - set(classes))
     if unknown:
         raise DataError(
             f"{where}: expected labels among {target.classes}, got {unknown[:5]}; list every class "
             "in the card, or drop "
             "the samples without one"
         )
-    return ClassTarget(np.array([target.classes.index(v) for v in labels]), tuple(target.classes))
+    return ClassTarget(np.array([classes.index(v) for v in labels]), classes)
 
 
 def read_modality(request: Request, name: str, ids: np.ndarray) -> Modality:
@@ -116,14 +117,16 @@ def read_modality(request: Request, name: str, ids: np.ndarray) -> Modality:
         values, present = _texts(table, columns, request.card.id, ids, where)
         return request.modality(name, values, present, ())
     numbers = pd.DataFrame(_numbers(table, columns, where), index=table[request.card.id])
-    shape = {"tabular": _tabular, "bag": _bag, "series": _series}.get(part.kind)
+    shapes: dict[str, Callable[..., tuple[Any, np.ndarray]]]
+    shapes = {"tabular": _tabular, "bag": _bag, "series": _series}
+    shape = shapes.get(part.kind)
     if shape is None:
         raise CardError(
             f"{where}: expected kind tabular, bag, series or text, got '{part.kind}'; tables "
             "hold no images"
         )
-    values, present = shape(numbers, table, part, ids, where)
-    return request.modality(name, values, present, columns)
+    shaped, present = shape(numbers, table, part, ids, where)
+    return request.modality(name, shaped, present, columns)
 
 
 def _feature_columns(
@@ -187,7 +190,7 @@ def _series(
         )
     values = np.full((len(ids), len(steps), numbers.shape[1]), np.nan, dtype=np.float32)
     values[row_of[known], step_of[known]] = numbers.to_numpy(dtype=np.float32)[known]
-    return values, ~np.isnan(values).all(axis=(1, 2))
+    return values, ~np.all(np.isnan(values), axis=(1, 2))
 
 
 def _texts(
@@ -217,7 +220,7 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], where: str) -> np.ndar
     return table[list(columns)].to_numpy(dtype=np.float64)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     try:
         float(value)
     except (TypeError, ValueError):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from mmlego.errors import DataError, ShapeError
@@ -125,7 +129,7 @@ def _picture(image: ArrayLike, name: str) -> np.ndarray:
     return values
 
 
-def _show(ax: Axes, values: np.ndarray, **options: object) -> object:
+def _show(ax: Axes, values: np.ndarray, **options: Any) -> AxesImage:
     drawn = ax.imshow(values, interpolation="nearest", **options)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -133,7 +137,7 @@ def _show(ax: Axes, values: np.ndarray, **options: object) -> object:
     return drawn
 
 
-def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray, **options: object) -> object:
+def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray, **options: Any) -> AxesImage:
     _show(ax, picture)
     h, w = picture.shape[:2]
     drawn = _show(ax, heat, cmap=COLORS, extent=(-0.5, w - 0.5, h - 0.5, -0.5), **options)
@@ -156,11 +160,11 @@ def _outline(ax: Axes, mask: np.ndarray, picture: np.ndarray) -> None:
     ax.set(xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5))
 
 
-def _color_bar(figure: Figure, drawn: object, axes: object, words: str) -> None:
+def _color_bar(figure: Figure, drawn: AxesImage, axes: Any, words: str) -> None:
     bar = figure.colorbar(
         drawn, ax=axes, location="bottom", shrink=0.8, aspect=30, pad=0.02, panchor=False
     )
     bar.set_label(words, fontsize=10)
     bar.ax.tick_params(labelsize=9)
-    bar.locator.set_params(nbins=3)
-    bar.solids.set_alpha(1.0)
+    cast(MaxNLocator, bar.locator).set_params(nbins=3)
+    cast(QuadMesh, bar.solids).set_alpha(1.0)

@@ -105,7 +105,7 @@ def _p_words(p_value: float) -> str:
 def _at_risk_table(
     ax: Axes, time: np.ndarray, keys: np.ndarray, label: dict, ticks: np.ndarray, limits: tuple
 ) -> None:
-    ticks = [tick for tick in ticks if limits[0] <= tick <= limits[1]]
+    ticks = ticks[(limits[0] <= ticks) & (ticks <= limits[1])]
     for row, (key, words) in enumerate(label.items()):
         for tick, count in zip(ticks, at_risk(time[keys == key], ticks), strict=True):
             style.tag(ax.text(tick, row, str(count), ha="center", va="center", fontsize=9.5),

@@ -14,7 +14,7 @@ from mmlego.figures.tables.plain import format_number
 from mmlego.figures.tables.sortable import EMPTY, assemble, cell, sort_key
 from mmlego.learning.statistics.ranks import average_ranks
 
-_MARKS = {1: ("<strong>", "</strong>"), 2: ("<u>", "</u>")}
+_MARKS: dict[float, tuple[str, str]] = {1: ("<strong>", "</strong>"), 2: ("<u>", "</u>")}
 _DAGGER = '<abbr title="another protocol: not comparable">†</abbr>'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from mmlego.learning.metrics.survival import (
 
 if TYPE_CHECKING:
     from mmlego.data.cohorts.cohort import Cohort
+    from mmlego.data.cohorts.target import ClassTarget
     from mmlego.data.folds.fold import Fold
     from mmlego.data.folds.samples import Samples
 
@@ -103,8 +104,8 @@ def _survival(
         "auc_td": lambda: auc_td(*both, risk),
     }
     if "survival" in prediction:
-        curves = prediction["survival"]
-        metrics["integrated_brier"] = lambda: integrated_brier(*both, curves, fold.bin_edges)
+        curves, edges = prediction["survival"], cast(np.ndarray, fold.bin_edges)
+        metrics["integrated_brier"] = lambda: integrated_brier(*both, curves, edges)
     return metrics
 
 
@@ -163,4 +164,4 @@ def main_metric(cohort: Cohort) -> str:
     """
     if cohort.task == "survival":
         return "c_index"
-    return "auc" if len(cohort.target.classes) == 2 else "macro_auc"
+    return "auc" if len(cast("ClassTarget", cohort.target).classes) == 2 else "macro_auc"

@@ -264,7 +264,7 @@ def _check_risk(risk: ArrayLike, event: np.ndarray) -> np.ndarray:
     return risk
 
 
-def _outcome(event: np.ndarray, time: np.ndarray) -> np.ndarray:
+def _outcome(event: ArrayLike, time: ArrayLike) -> np.ndarray:
     from sksurv.util import Surv
 
     return Surv.from_arrays(event=event, time=time)

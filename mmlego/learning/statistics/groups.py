@@ -52,7 +52,8 @@ def kaplan_meier(event: ArrayLike, time: ArrayLike, *, level: float = 0.95) -> K
 
     if not event.any():
         times = np.unique(time)
-        return KaplanMeier(times, *np.ones((3, len(times))), at_risk)
+        survival, lower, upper = np.ones((3, len(times)))
+        return KaplanMeier(times, survival, lower, upper, at_risk)
     times, survival, (lower, upper) = kaplan_meier_estimator(
         event, time, conf_level=level, conf_type="log-log"
     )

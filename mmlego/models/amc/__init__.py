@@ -2,7 +2,7 @@
 
 from mmlego.models.amc.model import AMC
 from mmlego.models.amc.options import AMCOptions
-from mmlego.models.amc.rebalance import Rule, Trace, rebalance
+from mmlego.models.amc.rebalancing import Rule, Trace, rebalance
 from mmlego.models.layers.frontend import Encoded, FrontEnd
 
 __all__ = ["AMC", "AMCOptions", "Encoded", "FrontEnd", "Rule", "Trace", "rebalance"]

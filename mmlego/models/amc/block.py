@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ class SharedBlock(nn.Module):
             if options.feed_forward == "experts"
             else DenseFeedForward(width)
         )
+        scorers: dict[str, Callable[[int], nn.Module]]
         scorers = {"learned": LearnedScorer, "strict_fusion": FusionScorer}
         self.scorer = scorers[self.score_kind](width) if self.score_kind in scorers else None
 
@@ -78,13 +80,13 @@ class SharedBlock(nn.Module):
         need_map = need_map and self.score_kind == "attention"
         update, table = self.attention(self.norm_attention(x), need_map=need_map)
         score = None
-        if self.score_kind == "strict_fusion":
+        if self.scorer is not None and self.score_kind == "strict_fusion":
             score = self.scorer(x)
             update = update * score[..., None]
         x = x + drop(update, self.dropout, self.training)
         update, balance = self._feed(self.norm_feed(x), valid)
         x = x + drop(update, self.dropout, self.training)
-        if self.score_kind == "learned":
+        if self.scorer is not None and self.score_kind == "learned":
             score = self.scorer(x)
         return Pass(x, None if table is None else table.mean(dim=1), score, balance)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +53,7 @@ def modality_gradients(
             "gradients by modality: expected a model in evaluation mode, got one in training mode; "
             "call eval() first"
         )
-    block = model.blocks[-1]
+    block = cast(SharedBlock, model.blocks[-1])
     parameters = feed_forward_parameters(block)
     caught: list[Tensor] = []
     hook = block.feed_forward.register_forward_hook(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -137,7 +138,7 @@ class _DirectInfoNCE(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: object, first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, first: Tensor, second: Tensor, temperature: float) -> Tensor:
         """Return the loss, a scalar."""
         nearest = first.new_full((1,), -1.0 / temperature)
         table = torch.addmm(nearest, first, second.T, alpha=1.0 / temperature).exp_()
@@ -154,7 +155,7 @@ class _DirectInfoNCE(torch.autograd.Function):
         return (0.5 * (rows.log() + columns.log()) + (1.0 - matched) / temperature).sum()
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Return the gradients of both sets of rows."""
         first, second = ctx.saved_tensors
         return grad * first, grad * second, None

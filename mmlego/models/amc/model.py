@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from mmlego.models.amc.block import Pass, SharedBlock
 from mmlego.models.amc.contrastive import instance_loss, token_loss
 from mmlego.models.amc.options import AMCOptions
-from mmlego.models.amc.rebalance import Rule, Trace, rebalance, take_from, token_scores
+from mmlego.models.amc.rebalancing import Rule, Trace, rebalance, take_from, token_scores
 from mmlego.models.amc.scores import SPARSITY, fixed_donors, replaced_below
 from mmlego.models.checks import check_sizes
 from mmlego.models.contract import Tensors
@@ -55,13 +56,15 @@ class AMC(nn.Module):
         SettingsError: If an option is unknown or out of range.
     """
 
+    donors: Tensor
+
     def __init__(
         self,
         widths: Mapping[str, int],
         n_outputs: int,
         *,
         kinds: Mapping[str, str] | None = None,
-        **options: object,
+        **options: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__()
@@ -140,9 +143,11 @@ class AMC(nn.Module):
         if len(self.names) > 1 and chosen.token_weight:
             terms["token"] = chosen.token_weight * token_loss(tokens, here, chosen.contrast)
         if chosen.feed_forward == "experts" and chosen.balance_weight:
-            terms["balance"] = chosen.balance_weight * sum(p.balance for p in run.passes)
+            balance = cast(Tensor, sum(p.balance for p in run.passes))
+            terms["balance"] = chosen.balance_weight * balance
         if chosen.token_score != "attention":
-            terms["sparsity"] = SPARSITY * sum(_present_mean(p.score, here) for p in run.passes)
+            means = [_present_mean(cast(Tensor, p.score), here) for p in run.passes]
+            terms["sparsity"] = SPARSITY * cast(Tensor, sum(means))
         return run.logits, terms
 
     @torch.no_grad()
@@ -197,9 +202,10 @@ class AMC(nn.Module):
 
     def _exchange(self, x: Tensor, done: Pass, here: Tensor, rule: Rule) -> tuple[Tensor, Trace]:
         if self.options.token_score == "attention":
-            score = token_scores(done.attention.detach(), self.options.score_axis)
+            attention = cast(Tensor, done.attention)
+            score = token_scores(attention.detach(), self.options.score_axis)
         else:
-            score = done.score
+            score = cast(Tensor, done.score)
         score = score.reshape(x.shape[:3])
         if self.options.token_score == "strict_fusion":
             trace = replaced_below(score, here, self.donors)

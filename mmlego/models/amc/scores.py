@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmlego.models.amc.rebalance import Trace
+from mmlego.models.amc.rebalancing import Trace
 from mmlego.models.layers.tokenizers import linear
 
 TOKEN_SCORES = ("attention", "learned", "strict_fusion")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -149,14 +150,18 @@ class HEALNet(nn.Module):
         for layer in range(self.depth):
             index = 0 if self.share_weights else layer
             for name, reading in readings.items():
-                update = partial(self.cross[name][index], memory=reading.memory(index))
+                update = partial(self._layers(name)[index], memory=reading.memory(index))
                 latent = scatter(on_rows(name, there[name], [latent], update), there[name], latent)
-            for update in self.own[index]:
-                latent = update(latent)
+            for own in cast(nn.ModuleList, self.own[index]):
+                latent = own(latent)
         return self.head(latent)
+
+    def _layers(self, name: str) -> Sequence[Update]:
+        """The updates that read a modality: one per layer, or a single shared one."""
+        return cast("Sequence[Update]", self.cross[name])
 
     def _read(self, name: str, tokens: Tokens, there: Tensor) -> Reading:
         """Keys and values of the samples that have a modality, made once if weights are shared."""
         values, valid = tokens.values[there], tokens.valid[there]
-        attention = [update.attention for update in self.cross[name]]
+        attention = [update.attention for update in self._layers(name)]
         return Reading(attention, values, None if bool(valid.all()) else valid)

@@ -72,6 +72,7 @@ class LateFusion(nn.Module):
             {name: _encoder(self.kinds[name], c, width, dropout) for name, c in widths.items()}
         )
         self.absent = nn.ParameterDict({name: torch.zeros(width) for name in widths})
+        self.fuse: GatedProduct | Concatenation
         if fusion == "bilinear":
             self.fuse = GatedProduct(width, dropout=dropout)
         else:

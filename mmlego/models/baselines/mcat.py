@@ -127,6 +127,7 @@ class MCAT(nn.Module):
         here = bag.here
         if bag.values is None:
             return self.no_bag.expand(len(here), -1)
+        assert bag.mask is not None, "a bag has a mask"
         memory = self.instances(bag.values[here])
         answers, _ = self.co_attention(
             tokens[here], memory, memory, key_padding_mask=~bag.mask[here], need_weights=False

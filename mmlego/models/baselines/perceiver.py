@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -143,11 +144,11 @@ class Perceiver(nn.Module):
         mask = None if bool(valid.all()) else valid
         latent = self.latent.expand(len(valid), -1, -1)
         for cross, own in zip(self.cross, self.own, strict=True):
-            latent = cross(latent, self._remember(cross, tokens, mask))
-            for update in own:
+            latent = cross(latent, self._remember(cast(Update, cross), tokens, mask))
+            for update in cast(nn.ModuleList, own):
                 latent = update(latent)
         return self.head(latent)
 
     def _remember(self, cross: Update, tokens: Mapping[str, Tokens], mask: Tensor | None) -> Memory:
         parts = [(part.values, self.pads[name]) for name, part in tokens.items()]
-        return cross.attention.remember_padded(parts, mask)
+        return cast(PaddedAttention, cross.attention).remember_padded(parts, mask)

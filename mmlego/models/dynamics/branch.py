@@ -47,18 +47,22 @@ class Reading:
 
         Instances of a bag are averaged first, so that a sample counts the same whatever its size.
         """
+        assert self.gate is not None, "asked of gated branches only"
         per_sample = self.gate if self.mask is None else _mean(self.gate, self.mask)
         rows = per_sample[self.here]
         return rows.mean() if len(rows) else self.hidden.new_zeros(())
 
     def shown_gate(self) -> Tensor:
         """Return the gate without its graph; NaN at padding."""
+        assert self.gate is not None, "asked of gated branches only"
         gate = self.gate.detach()
         return gate if self.mask is None else gate.masked_fill(~self.mask[..., None], torch.nan)
 
 
 class Branch(nn.Module):
     """From the values of a modality to its hidden features (b, w)."""
+
+    fill: Tensor
 
     def __init__(
         self, shape: Sequence[int], fill: Tensor, gate: nn.Module | None, encoder: nn.Module
@@ -217,9 +221,9 @@ def _branch(
             f"{owner}: expected images of {CHANNELS} channels, got a width of {width}; repeat the "
             "channel of a grey image"
         )
-    shape = (width, image_size, image_size)
-    gate = ImageGate(patch) if gated else None
-    return Branch(shape, fill[:, None, None], gate, ImageEncoder(image_size, hidden))
+    sides = (width, image_size, image_size)
+    windows = ImageGate(patch) if gated else None
+    return Branch(sides, fill[:, None, None], windows, ImageEncoder(image_size, hidden))
 
 
 def _mean(x: Tensor, mask: Tensor) -> Tensor:

@@ -81,6 +81,7 @@ def chosen_probability(routing: Routing) -> Tensor:
 
     Source: Shazeer et al. 2017, equations 8 and 9.
     """
+    assert routing.scale is not None, "only noisy routing has chances"
     top_k = routing.chosen.shape[1]
     highest = routing.noisy.topk(top_k + 1, dim=-1).values
     inside = torch.zeros_like(routing.noisy, dtype=torch.bool).scatter(1, routing.chosen, True)

@@ -120,6 +120,7 @@ class Tokenizer:
         }
 
     def _tokens(self, part: Part, dtype: torch.dtype) -> Tokens:
+        assert part.values is not None, "read() leaves empty parts out"
         values = part.values.to(dtype)
         if part.mask is None:
             return Tokens(values[:, None], part.here[:, None])

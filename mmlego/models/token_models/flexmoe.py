@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,9 @@ class MissingBank(nn.Module):
         SettingsError: If there are too many modalities.
     """
 
+    number_of: Tensor
+    bit: Tensor
+
     def __init__(self, modalities: int, tokens: int, width: int) -> None:
         """Build the bank."""
         super().__init__()
@@ -88,7 +92,12 @@ class FlexLayer(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, dropout: float, residual: str, feed_forward: nn.Module
+        self,
+        width: int,
+        heads: int,
+        dropout: float,
+        residual: str,
+        feed_forward: SparseExperts | DenseFeedForward,
     ) -> None:
         """Build the parameters."""
         super().__init__()
@@ -152,7 +161,7 @@ class FlexMoE(FusionModel):
         top_k: int = 4,
         residual: str = "prenorm",
         router_weight: float = 0.01,
-        **shared: object,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, missing_tokens="zeros", **shared)

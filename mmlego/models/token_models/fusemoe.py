@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,9 @@ class GatedExperts(SparseExperts):
         self.router = nn.Parameter(centers)
         self.noise = nn.Parameter(torch.zeros(routers, width, experts))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
+    def forward(  # type: ignore[override]  # routes tokens of all modalities, counts elsewhere
+        self, x: Tensor
+    ) -> tuple[Tensor, Routing]:
         """Return tokens (b, m, n, w) of tokens (b, m, n, w), and the routing of all b m n of them.
 
         Experts are chosen with noise in training only.
@@ -157,7 +160,7 @@ class FuseMoE(FusionModel):
         gate: str = "laplace",
         router: str = "per_modality",
         router_weight: float = 0.01,
-        **shared: object,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, missing_tokens="zeros", **shared)
@@ -203,10 +206,11 @@ class FuseMoE(FusionModel):
         if self.router == "per_modality":
             return entropy_gap(mean_distributions(routings[0].clean, here, self.tokens))
         counted = [here] if len(routings) == 1 else here.split(1, dim=1)
-        return sum(
+        losses = [
             balance_loss(routing, valid=some.flatten().repeat_interleave(self.tokens))
             for routing, some in zip(routings, counted, strict=True)
-        )
+        ]
+        return cast(Tensor, sum(losses))
 
 
 def gate_logits(x: Tensor, centers: Tensor, gate: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class FusionModel(nn.Module):
         width: int = 64,
         heads: int = 8,
         dropout: float = 0.1,
-        **front: object,
+        **front: Any,
     ) -> None:
         """Build the front end."""
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class LIMoE(FusionModel):
         top_k: int = 1,
         threshold: float | None = None,
         auxiliary_weight: float = 0.04,
-        **front: object,
+        **front: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, kinds=kinds, **front)
@@ -106,7 +107,7 @@ class LIMoE(FusionModel):
                 x = layer(x, valid)
         terms = [self._terms(routing, counted) for routing in routings]
         weight = self.auxiliary_weight / len(terms)
-        summed = {name: weight * sum(t[name] for t in terms) for name in terms[0]}
+        summed = {name: weight * cast(Tensor, sum(t[name] for t in terms)) for name in terms[0]}
         return self.head(x.view(shape)), summed
 
     def _terms(self, routing: Routing, counted: Tensor) -> Terms:

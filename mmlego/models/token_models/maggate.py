@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class MAGGate(FusionModel):
         main: str | None = None,
         variant: str = "fusemoe",
         gate_dropout: float = 0.1,
-        **front: object,
+        **front: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, kinds=kinds, **front)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class MulT(FusionModel):
         kinds: Mapping[str, str] | None = None,
         layers: int = 2,
         memory_layers: int = 1,
-        **front: object,
+        **front: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, kinds=kinds, **front)
@@ -85,7 +86,7 @@ class MulT(FusionModel):
         for target, x in tokens.items():
             asked = [
                 stack(x, tokens[source]).masked_fill(~here[source], 0.0)
-                for source, stack in self.ask[target].items()
+                for source, stack in cast(nn.ModuleDict, self.ask[target]).items()
             ]
             joint = torch.cat(asked, dim=-1) if asked else x
             summaries.append(self.memory[target](joint, joint).mean(dim=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,8 @@ class ModalityGraph(nn.Module):
             states: (l - 1, m, w), taken for the modalities after each round; None = they listen to
                 the samples at hand.
         """
-        samples, modalities = edges.new_ones(len(edges), edges.shape[2]), self.modalities
+        samples = edges.new_ones(len(edges), edges.shape[2])
+        modalities: Tensor = self.modalities
         heard = []
         for turn, (layer, update) in enumerate(zip(self.layers, self.edge_updates, strict=False)):
             listening = samples
@@ -134,6 +136,9 @@ class MUSE(FusionModel):
         SettingsError: If an option is unknown or out of range.
     """
 
+    states: Tensor
+    batches: Tensor
+
     def __init__(
         self,
         widths: Mapping[str, int],
@@ -144,7 +149,7 @@ class MUSE(FusionModel):
         unsupervised_weight: float = 0.5,
         supervised_weight: float = 0.5,
         temperature: float = 0.07,
-        **shared: object,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, missing_tokens="zeros", **shared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import einsum
@@ -51,7 +52,7 @@ class TensorFusion(FusionModel):
         kinds: Mapping[str, str] | None = None,
         factor_width: int | None = None,
         hidden: int = 128,
-        **front: object,
+        **front: Any,
     ) -> None:
         """Build the parameters."""
         super().__init__(widths, n_outputs, kinds=kinds, **front)

@@ -16,7 +16,7 @@ from mmlego.data.folds.samples import Samples
 from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
-from mmlego.models.amc.rebalance import MISSING_MODES
+from mmlego.models.amc.rebalancing import MISSING_MODES
 
 COMPLETE, EVERYBODY = "complete samples only", "all, as they are"
 COLUMNS = ["repeat", "rule", "tested", "mode", "n", "value", "lacking"]

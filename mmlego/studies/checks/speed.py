@@ -20,7 +20,7 @@ from mmlego.bench.measuring import median_seconds, peak_bytes
 from mmlego.lego import LegoBlock, LegoMerge
 from mmlego.models.amc import AMCOptions, Rule, rebalance
 from mmlego.models.amc.block import SharedBlock
-from mmlego.models.amc.rebalance import token_scores
+from mmlego.models.amc.rebalancing import token_scores
 
 CASES = ((24, 12, 512), (100, 256, 64), (1, 512, 512))  # tokens, width, batch
 

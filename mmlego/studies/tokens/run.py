@@ -15,7 +15,7 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.errors import DataError
 from mmlego.learning.metrics.entropy import prediction_entropy
 from mmlego.learning.predict import evaluating
-from mmlego.models.amc.rebalance import Trace
+from mmlego.models.amc.rebalancing import Trace
 
 _BATCH = 256
 COUNT_COLUMNS = ["repeat", "layer", "sample", "modality", "importance", "count", "replaced"]

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from mmlego.data import load_cohort
 from mmlego.data.cohorts.leakage import DEATH, LIMITATION, SURVIVAL, drop_answers, drop_entries
 from mmlego.data.cohorts.leakage import tells_outcome as tells
 
@@ -133,8 +132,8 @@ def test_questions_go_with_their_answers():
 @pytest.mark.parametrize(
     ("name", "modality"), [("eicu", "note"), ("eicu", "code"), ("tcga-brca", "report")]
 )
-def test_no_outcome_word_is_left_in_real_texts(mirror, name, modality):
-    texts = load_cohort(name, modalities=[modality]).modalities[modality].values
+def test_no_outcome_word_is_left_in_real_texts(real, name, modality):
+    texts = real(name, modalities=[modality]).modalities[modality].values
     assert sum(bool(t) for t in texts) > 800
     for text in texts:
         assert not [stem for stem in OUTCOME_STEMS if stem in text.lower()], text

@@ -71,8 +71,8 @@ def test_test_and_validation_rows_move_nothing_that_is_fitted(name):
 
 
 @pytest.mark.parametrize("name", ["tcga-blca", "tcga-brca", "tcga-kirp", "tcga-ucec"])
-def test_test_rows_of_real_cohorts_move_nothing_that_is_fitted(mirror, name):
-    cohort = load_cohort(name)
+def test_test_rows_of_real_cohorts_move_nothing_that_is_fitted(real, name):
+    cohort = real(name)
     split = make_splits(cohort)[0]
     after = make_fold(_disturbed(cohort, np.concatenate([split.test, split.val])), split)
     _assert_same_fit(make_fold(cohort, split), after)

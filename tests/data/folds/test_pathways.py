@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlego.data import load_cohort, make_fold, make_splits, with_tabular
+from mmlego.data import make_fold, make_splits, with_tabular
 from mmlego.data.folds.pathways import load_signatures, with_pathways
 from mmlego.errors import DataError, ModalityError
 
@@ -117,12 +117,12 @@ def test_refuses_a_file_that_is_not_there(tmp_path):
         load_signatures(tmp_path / "absent.csv")
 
 
-def test_published_groups_cover_a_real_cohort(mirror):
+def test_published_groups_cover_a_real_cohort(mirror, real):
     groups = load_signatures(mirror / "tcga_omics/signatures.csv")
     assert len(groups) == 6
     assert list(groups)[:2] == ["Tumor Suppressor Genes", "Oncogenes"]
     assert {"TP53", "WT1", "XPC"} <= set(groups["Tumor Suppressor Genes"])
-    cohort = load_cohort("tcga-blca", modalities=["mut", "cnv", "rna", "img"])
+    cohort = real("tcga-blca", modalities=["mut", "cnv", "rna", "img"])
     fold = with_pathways(make_fold(cohort, make_splits(cohort)[0]), groups)
     pathways = [name for name in fold.names if name.startswith("pathway_")]
     assert len(pathways) == 6

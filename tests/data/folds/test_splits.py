@@ -54,16 +54,16 @@ def test_patient_splits_share_no_patient_and_have_floor_sizes(name):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_patient_splits_of_real_cohorts_share_no_patient(mirror, name):
-    cohort = load_cohort(name)
+def test_patient_splits_of_real_cohorts_share_no_patient(real, name):
+    cohort = real(name)
     for split in load_splits(cohort, repeats=5):
         check_split(cohort, split)
         assert split.source.startswith(name)
 
 
 @pytest.mark.parametrize(("name", "rate"), LEAKS.items())
-def test_row_splits_leak_at_the_known_rate_and_patient_splits_do_not(mirror, name, rate):
-    rows = load_cohort(name, unit="row")
+def test_row_splits_leak_at_the_known_rate_and_patient_splits_do_not(real, name, rate):
+    rows = real(name, unit="row")
     leaks = [leak_rate(rows, s) for s in make_splits(rows, repeats=5, unit="row")]
     assert np.mean(leaks) == pytest.approx(rate, abs=0.002)
     for split in make_splits(rows, repeats=5, unit="patient"):
@@ -149,10 +149,10 @@ def test_committed_splits_are_used_and_equal_the_rule(name):
             assert (stored.parts()[part] == index).all()
 
 
-def test_committed_splits_of_real_cohorts_equal_the_rule(mirror):
+def test_committed_splits_of_real_cohorts_equal_the_rule(real):
     for name in LEAKS:
         for unit, repeats in (("patient", 25), ("row", 5)):
-            cohort = load_cohort(name, unit=unit, modalities=["mut"])
+            cohort = real(name, unit=unit, modalities=["mut"])
             made = make_splits(cohort, repeats=repeats, unit=unit)
             for stored, split in zip(load_splits(cohort, repeats, unit), made, strict=True):
                 assert not stored.source.startswith("computed")

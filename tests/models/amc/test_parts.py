@@ -7,7 +7,7 @@ import torch
 
 from mmlego.errors import SettingsError
 from mmlego.models.amc.contrastive import Contrast, _DirectInfoNCE, instance_loss, token_loss
-from mmlego.models.amc.rebalance import Rule, rebalance, replaced_counts
+from mmlego.models.amc.rebalancing import Rule, rebalance, replaced_counts
 from mmlego.models.amc.scores import fixed_donors, replaced_below
 from mmlego.models.layers.experts import SparseExperts, balance_loss, noisy_top_k, squared_variation
 from mmlego.models.layers.tokenizers import VectorSplit

@@ -7,7 +7,7 @@ import torch
 
 from mmlego.models.amc.attention import DifferentialAttention
 from mmlego.models.amc.contrastive import Contrast, instance_loss, token_loss
-from mmlego.models.amc.rebalance import (
+from mmlego.models.amc.rebalancing import (
     Rule,
     importance_of,
     rebalance,

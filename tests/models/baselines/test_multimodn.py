@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mmlego.data import load_cohort, make_fold, make_splits
 from mmlego.errors import ModalityError, SettingsError
-from mmlego.learning import ClassificationObjective, FitSettings, loop, mean_loss
+from mmlego.learning import ClassificationObjective, FitSettings, fit, mean_loss
 from mmlego.models.baselines.multimodn import MultiModN
 
 WIDTHS = {"rna": 5, "img": 4}
@@ -147,7 +147,7 @@ def test_trains_on_any_modalities_with_its_auxiliary_terms(names):
     objective = ClassificationObjective(2)
     before = mean_loss(model, parts["test"], objective)
     settings = FitSettings(epochs=10, learning_rate=1e-3, l1=0.0, patience=None)
-    result = loop(model, parts["train"], parts["val"], objective, settings=settings, seed=1)
+    result = fit(model, parts["train"], parts["val"], objective, settings=settings, seed=1)
     assert mean_loss(model, parts["test"], objective) < before - 0.03
     assert "aux_states" in result.history[0]
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from einops import reduce
@@ -51,7 +52,9 @@ def load_adni(request: Request, *, factor: int = 1) -> Cohort:
     return request.cohort(ids, groups, modalities, target)
 
 
-def read_variants(path: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def read_variants(
+    path: Path, ids: Sequence[str] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return copies of each variant (n, c) float32 with NaN where unknown, present (n,), and names.
 
     Raises:
@@ -85,7 +88,9 @@ def read_variants(path: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     return values, present, variant.astype(str).tolist()
 
 
-def read_volumes(path: Path, ids: Sequence[str], factor: int) -> tuple[np.ndarray, np.ndarray]:
+def read_volumes(
+    path: Path, ids: Sequence[str] | np.ndarray, factor: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return volumes (n, 1, d, h, w) float32, zeros where absent, and present (n,).
 
     Raises:
@@ -102,7 +107,7 @@ def read_volumes(path: Path, ids: Sequence[str], factor: int) -> tuple[np.ndarra
             )
         sides = [side // factor for side in shape]
         values = np.zeros((len(ids), 1, *sides), dtype=np.float32)
-        for i in np.flatnonzero(present):
+        for i in np.flatnonzero(present).tolist():
             volume = stored[ids[i]]
             if volume.shape != shape:
                 raise DataError(
@@ -123,14 +128,14 @@ def shrunk(volume: np.ndarray, factor: int) -> np.ndarray:
 def _modality(request: Request, name: str, ids: np.ndarray, factor: int) -> Modality:
     part = request.card.modalities[name]
     if part.kind == "volume":
-        values, present = read_volumes(request.files.path(part.source), ids, factor)
+        values, present = read_volumes(request.path_of(name), ids, factor)
         return request.modality(name, values, present, CHANNEL)
-    if request.card.sources[part.source].path.endswith(".npz"):
-        return request.modality(name, *read_variants(request.files.path(part.source), ids))
+    if request.card.sources[cast(str, part.source)].file.endswith(".npz"):
+        return request.modality(name, *read_variants(request.path_of(name), ids))
     return read_modality(request, name, ids)
 
 
-def _who_is_in(path: Path, ids: Sequence[str], stored: object) -> np.ndarray:
+def _who_is_in(path: Path, ids: Sequence[str] | np.ndarray, stored: Any) -> np.ndarray:
     present = np.array([i in stored for i in ids])
     if not present.any():
         raise DataError(

@@ -88,6 +88,7 @@ def load_ham10000(
         table = table[kept]
     ids = table["image_id"].to_numpy(dtype=str)
     picture = partial(small_picture, size=size)
+    shapes: dict[str, Callable[[np.ndarray], np.ndarray]]
     shapes = {"img": partial(patch_tokens, patch=patch), "photo": picture, "pixels": picture}
     wanted = {name: make for name, make in shapes.items() if name in request.modalities}
     pictures = _pictures(request.files.path("images"), ids, wanted) if wanted else {}
@@ -97,7 +98,7 @@ def load_ham10000(
         else _visual(request, name, pictures[name])
         for name in request.modalities
     }
-    target = ClassTarget(table["melanoma"].to_numpy(), tuple(request.card.target.classes))
+    target = ClassTarget(table["melanoma"].to_numpy(), request.card.target.class_names)
     return request.cohort(ids, table["lesion_id"].to_numpy(dtype=str), modalities, target)
 
 
@@ -156,7 +157,7 @@ def _clinical(request: Request, name: str, table: pd.DataFrame) -> Modality:
     """A sample of which neither age, nor sex, nor site is known lacks the modality."""
     values = clinical_features(table)
     gaps = [CLINICAL.index(f) for f in ("age unknown", "sex unknown", f"site: {UNKNOWN}")]
-    present = ~values[:, gaps].astype(bool).all(axis=1)
+    present = ~np.all(values[:, gaps].astype(bool), axis=1)
     return request.modality(name, values, present, CLINICAL)
 
 
@@ -169,7 +170,7 @@ def _pictures(
     path: Path, ids: np.ndarray, makers: dict[str, Callable[[np.ndarray], np.ndarray]]
 ) -> dict[str, list[np.ndarray]]:
     """Decode every image once and turn it into all that is wanted of it."""
-    made = {name: [] for name in makers}
+    made: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     for image in read_images(path, ids):
         for name, make in makers.items():
             made[name].append(make(image))

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 from einops import rearrange
@@ -24,7 +25,7 @@ CELL_FEATURES = tuple(
 )
 
 
-def read_images(path: Path, ids: Sequence[str]) -> Iterator[np.ndarray]:
+def read_images(path: Path, ids: Sequence[str] | np.ndarray) -> Iterator[np.ndarray]:
     """Yield the images of these ids, in this order, as uint8 (128, 128, 3), from a tar of JPEGs.
 
     Nothing is unpacked to disk.
@@ -44,7 +45,8 @@ def read_images(path: Path, ids: Sequence[str]) -> Iterator[np.ndarray]:
                 )
             for i in ids:
                 member = members[f"{i}.jpg"]
-                yield _decode(archive.extractfile(member).read(), f"'{path}': '{member.name}'")
+                content = cast("IO[bytes]", archive.extractfile(member))
+                yield _decode(content.read(), f"'{path}': '{member.name}'")
     except (tarfile.TarError, EOFError) as error:
         raise DownloadError(
             f"'{path}': expected a tar archive of JPEG images, got '{error}'; obtain it again"
@@ -73,8 +75,8 @@ def small_picture(image: np.ndarray, size: int) -> np.ndarray:
 def area_average(image: np.ndarray, factor: int) -> np.ndarray:
     """Average squares of ``factor`` x ``factor`` pixels: uint8 (h, w, 3) to float32 in [0, 1]."""
     # sums of whole numbers are exact, and much faster than a mean over short axes
-    rows = sum(image[i::factor].astype(np.uint32) for i in range(factor))
-    total = sum(rows[:, i::factor] for i in range(factor))
+    rows: Any = sum(image[i::factor].astype(np.uint32) for i in range(factor))
+    total: Any = sum(rows[:, i::factor] for i in range(factor))
     return (total / (255 * factor**2)).astype(np.float32)
 
 

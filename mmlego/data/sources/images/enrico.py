@@ -88,7 +88,7 @@ def published_parts(n: int) -> np.ndarray:
 
 
 def read_screens(
-    path: Path, ids: Sequence[str], form: str, height: int, width: int
+    path: Path, ids: Sequence[str] | np.ndarray, form: str, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return small pictures (n, 3, height, width) uint8, zeros where absent, and present (n,).
 
@@ -131,7 +131,7 @@ def _read_topics(request: Request) -> tuple[np.ndarray, ClassTarget]:
             f"twice, got {_first_strange(screens)}; take the published table"
         )
     table = table[~screens.isin(EXCLUDED)]
-    classes = request.card.target.classes
+    classes = request.card.target.class_names
     topics = table[TOPIC].astype(str).str.lower()
     unknown = sorted(set(topics) - set(classes))
     if unknown:
@@ -150,7 +150,7 @@ def _first_strange(screens: pd.Series) -> str:
 
 
 def _modality(request: Request, name: str, ids: np.ndarray, height: int, width: int) -> Modality:
-    path = request.files.path(request.card.modalities[name].source)
+    path = request.path_of(name)
     form = FORMATS[name]
     key = f"enrico-{_FORM}-{name}-{height}x{width}-{_state(path, _names(ids, form))[:16]}"
     stored = read_arrays(key)
@@ -162,7 +162,7 @@ def _modality(request: Request, name: str, ids: np.ndarray, height: int, width: 
     return request.modality(name, values, stored["present"], COLORS)
 
 
-def _names(ids: Sequence[str], form: str) -> list[str]:
+def _names(ids: Sequence[str] | np.ndarray, form: str) -> list[str]:
     return [f"{i}.{_SUFFIXES[form]}" for i in ids]
 
 

@@ -63,7 +63,7 @@ def load_oasis(request: Request, *, size: int = 64) -> Cohort:
         for name in request.modalities
     }
     label = np.searchsorted(RATINGS, table["CDR"].to_numpy())
-    target = ClassTarget(label, tuple(request.card.target.classes))
+    target = ClassTarget(label, request.card.target.class_names)
     # "OAS1_0001_MR1" is a session of the subject "OAS1_0001"
     subjects = table["ID"].str.rpartition("_")[0].to_numpy(dtype=str)
     return request.cohort(ids, subjects, modalities, target)

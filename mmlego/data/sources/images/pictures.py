@@ -71,7 +71,8 @@ def opened(path: Path) -> Iterator[Read]:
 
             def read(name: str) -> bytes | None:
                 member = members.get(name) or members.get(top + name)
-                return archive.extractfile(member).read() if member else None
+                found = archive.extractfile(member) if member else None
+                return found.read() if found else None
 
             yield read
     except (tarfile.TarError, EOFError) as error:

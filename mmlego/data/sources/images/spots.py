@@ -57,7 +57,7 @@ def load_spots(
         name: request.modality(name, made[name][0], everybody, made[name][1])
         for name in request.modalities
     }
-    target = ClassTarget(label, tuple(request.card.target.classes))
+    target = ClassTarget(label, request.card.target.class_names)
     return request.cohort(ids, ids, modalities, target)
 
 

@@ -122,7 +122,7 @@ def _proteins(
 
 
 def _target(request: Request, types: np.ndarray) -> ClassTarget:
-    classes = request.card.target.classes
+    classes = request.card.target.class_names
     strange = sorted(set(types) - set(classes))
     if strange:
         raise DataError(

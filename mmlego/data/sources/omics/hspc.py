@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def load_hspc(request: Request, *, size: int = 64) -> Cohort:
 
 def _read_cells(request: Request) -> pd.DataFrame:
     path = request.files.path("cells")
-    table = _read(path, [DONOR, request.card.target.label])
+    table = _read(path, [DONOR, cast(str, request.card.target.label)])
     if table[DONOR].isna().any():
         raise DataError(
             f"'{path}': expected a donor for every cell, got none for "
@@ -60,18 +61,18 @@ def _read_cells(request: Request) -> pd.DataFrame:
 def _target(request: Request, cells: pd.DataFrame) -> ClassTarget:
     target = request.card.target
     types = cells[target.label]
-    strange = types[~types.isin(target.classes)]
+    strange = types[~types.isin(target.class_names)]
     if len(strange):
         raise DataError(
-            f"'{request.card.name}': expected the classes {', '.join(target.classes)} in column "
-            f"'{target.label}', got '{strange.iloc[0]}' ({len(strange)} such cells); keep the "
-            "cells of the published table only"
+            f"'{request.card.name}': expected the classes {', '.join(target.class_names)} in "
+            f"column '{target.label}', got '{strange.iloc[0]}' ({len(strange)} such cells); keep "
+            "the cells of the published table only"
         )
-    return ClassTarget(types.map(target.classes.index).to_numpy(), tuple(target.classes))
+    return ClassTarget(types.map(target.class_names.index).to_numpy(), target.class_names)
 
 
 def _table(request: Request, name: str, ids: np.ndarray) -> Modality:
-    path = request.files.path(request.card.modalities[name].source)
+    path = request.path_of(name)
     table = _of_known(_read(path, []).set_index(CELL), ids, path)
     words = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
     if words or not len(table.columns):

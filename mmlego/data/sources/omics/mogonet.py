@@ -34,7 +34,7 @@ def load_mogonet(request: Request) -> Cohort:
     division = np.repeat(PARTS, [len(labels[part]) for part in PARTS])
     modalities = {name: _modality(request, name, labels) for name in request.modalities}
     label = np.concatenate([labels[part] for part in PARTS])
-    target = ClassTarget(label, tuple(request.card.target.classes))
+    target = ClassTarget(label, request.card.target.class_names)
     return request.cohort(np.array(ids), np.array(ids), modalities, target, division)
 
 

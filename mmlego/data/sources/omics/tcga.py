@@ -39,10 +39,10 @@ def load_tcga(request: Request, *, image: str | None = None, without: Sequence[s
         DataError: If a column is missing, or ``without`` names a code that does not occur.
     """
     table = read_omics(request.files.path("omics"))
-    target = request.card.target
+    time, event, unit = request.card.target.survival_columns()
     require_columns(
         table,
-        ["case_id", "slide_id", target.time, target.event],
+        ["case_id", "slide_id", time, event],
         f"'{request.card.name}' omics table",
     )
     if without:
@@ -54,8 +54,8 @@ def load_tcga(request: Request, *, image: str | None = None, without: Sequence[s
     modalities = {
         name: _modality(request, name, table, cases, image) for name in request.modalities
     }
-    event = table[target.event].to_numpy(dtype=float) == 0
-    survival = SurvivalTarget(table[target.time].to_numpy(dtype=float), event, target.unit)
+    observed = table[event].to_numpy(dtype=float) == 0
+    survival = SurvivalTarget(table[time].to_numpy(dtype=float), observed, unit)
     return request.cohort(ids, cases, modalities, survival)
 
 
@@ -93,8 +93,8 @@ def _modality(
         return _image(request, cases, image)
     if name == "report":
         texts = read_reports(request.files.path("reports"))
-        values = tuple(texts.get(case, "") for case in cases)
-        return request.modality(name, values, np.isin(cases, list(texts)), ())
+        found = tuple(texts.get(case, "") for case in cases)
+        return request.modality(name, found, np.isin(cases, list(texts)), ())
     if name == "nuclei":
         values, present = align(read_nuclei(request.files.path("slides")), cases)
         return request.modality(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def load_eicu(request: Request) -> Cohort:
         modalities,
         ClassTarget(
             stays["hospitaldischargestatus"].map(_STATUS).to_numpy(),
-            tuple(request.card.target.classes),
+            request.card.target.class_names,
         ),
     )
     recorded = np.any([cohort.present[name] for name in TRIPLE], axis=0)
@@ -184,7 +185,7 @@ def _texts(by_stay: pd.Series, stays: pd.DataFrame) -> tuple[object, ...]:
     return tuple(texts), np.ones(len(texts), dtype=bool), ()
 
 
-_MODALITIES: dict[str, Callable[[Request, pd.DataFrame], tuple[object, ...]]] = {
+_MODALITIES: dict[str, Callable[[Request, pd.DataFrame], tuple[Any, ...]]] = {
     "lab": _lab,
     "note": _note,
     "code": _code,

@@ -46,7 +46,7 @@ def load_mimic4(request: Request, *, lab: str = "last") -> Cohort:
     index = index[index["subject_id"].isin(codes.index)].reset_index(drop=True)
     modalities = {name: _modality(request, name, index, codes, lab) for name in request.modalities}
     ids = index["subject_id"].to_numpy().astype(str)
-    target = ClassTarget(index["died"].to_numpy(), tuple(request.card.target.classes))
+    target = ClassTarget(index["died"].to_numpy(), request.card.target.class_names)
     return request.cohort(ids, ids, modalities, target)
 
 
@@ -87,7 +87,7 @@ def _modality(
     request: Request, name: str, index: pd.DataFrame, codes: pd.Series, lab: str
 ) -> Modality:
     patients = index["subject_id"].to_numpy()
-    path = request.files.path(request.card.modalities[name].source)
+    path = request.path_of(name)
     if name == "lab":
         return request.modality(
             name, *align(lab_values(path, index, lab), patients), list(LABS.values())

@@ -10,6 +10,7 @@ import pandas as pd
 from mmlego.data.cards.fetch import sha256
 from mmlego.data.cohorts.cache import read_arrays, write_arrays
 from mmlego.data.cohorts.cohort import Cohort
+from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
 from mmlego.data.sources.records.physionet_arrays import CHANNELS, STATIC, stay_arrays
 from mmlego.data.sources.request import Request, require_columns
@@ -58,9 +59,7 @@ def load_physionet(request: Request, *, outcome: str) -> Cohort:
         if outcome == "mortality"
         else survival_class(table["Survival"])
     )
-    return request.cohort(
-        ids, ids, modalities, ClassTarget(label, tuple(request.card.target.classes))
-    )
+    return request.cohort(ids, ids, modalities, ClassTarget(label, request.card.target.class_names))
 
 
 def survival_class(days: pd.Series | np.ndarray) -> np.ndarray:
@@ -77,7 +76,7 @@ def survival_class(days: pd.Series | np.ndarray) -> np.ndarray:
     return np.where((days < 0) | (first > len(_HORIZONS)), 0, first).astype(np.int64)
 
 
-def _modality(request: Request, name: str, arrays: dict[str, np.ndarray]) -> object:
+def _modality(request: Request, name: str, arrays: dict[str, np.ndarray]) -> Modality:
     values = arrays[name]
     features = {"static": STATIC, "series": tuple(CHANNELS)}[name]
     present = ~np.isnan(values).reshape(len(values), -1).all(axis=1)

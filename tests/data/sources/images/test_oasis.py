@@ -204,9 +204,9 @@ def test_bad_sizes_are_refused(own, size):
         load_cohort(own(), size=size)
 
 
-def test_real_subjects_have_the_known_counts(mirror):
+def test_real_subjects_have_the_known_counts(real):
     assert check("oasis1")
-    cohort = load_cohort("oasis1")
+    cohort = real("oasis1")
     assert np.bincount(cohort.target.label).tolist() == [98, 70, 28]
     assert cohort.modalities["mri"].values.shape == (196, 3, 64, 64)
     assert 0 == cohort.modalities["mri"].values.min() < cohort.modalities["mri"].values.max() <= 1
@@ -214,8 +214,8 @@ def test_real_subjects_have_the_known_counts(mirror):
     assert unknown.sum(axis=0).tolist() == [0, 0, 0, 18, 0, 0, 0]
 
 
-def test_committed_splits_of_the_real_subjects_equal_the_rule(mirror):
-    cohort = load_cohort("oasis1", modalities=["clin"])
+def test_committed_splits_of_the_real_subjects_equal_the_rule(real):
+    cohort = real("oasis1", modalities=["clin"])
     for stored, made in zip(load_splits(cohort, 25), make_splits(cohort, repeats=25), strict=True):
         assert stored.source == "oasis1.csv"
         assert set(cohort.target.label[made.test]) == {0, 1, 2}

@@ -177,8 +177,8 @@ def test_damaged_files_and_bad_options_are_refused(own, tmp_path):
         load_cohort(path, modalities=["rna"])
 
 
-def test_the_published_cells_are_those_of_the_card(mirror):
-    cohort = load_cohort("citeseq", modalities=ALL)
+def test_the_published_cells_are_those_of_the_card(real):
+    cohort = real("citeseq", modalities=ALL)
     assert np.bincount(cohort.target.label).tolist() == [69, 99, 7, 571, 223, 213]
     assert cohort.modalities["prot"].features == tuple(PROTEINS)
     rna = cohort.modalities["rna"]
@@ -186,11 +186,11 @@ def test_the_published_cells_are_those_of_the_card(mirror):
     assert rna.width == len(set(rna.features)) == 1000
 
 
-def test_proteins_tell_the_type_and_the_weaker_forms_tell_less(mirror):
+def test_proteins_tell_the_type_and_the_weaker_forms_tell_less(real):
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
 
-    cohort = load_cohort("citeseq", modalities=["prot", "prot_ungated", "prot_noisy"])
+    cohort = real("citeseq", modalities=["prot", "prot_ungated", "prot_noisy"])
     scores = {
         name: cross_val_score(
             LogisticRegression(max_iter=500), m.values, cohort.target.label, cv=5

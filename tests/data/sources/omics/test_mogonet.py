@@ -77,8 +77,8 @@ def test_files_that_do_not_fit_together_are_refused(own, replaced, message):
         load_cohort(own(**replaced))
 
 
-def test_rosmap_is_the_published_division(mirror):
-    cohort = load_cohort("rosmap", unit="official")
+def test_rosmap_is_the_published_division(real):
+    cohort = real("rosmap", unit="official")
     assert cohort.target.classes == ("control", "Alzheimer's disease")
     counts = {
         part: np.bincount(cohort.target.label[cohort.division == part]).tolist()
@@ -90,8 +90,8 @@ def test_rosmap_is_the_published_division(mirror):
     assert cohort.modalities["mirna"].features[0].startswith("hsa-")
 
 
-def test_committed_official_splits_of_rosmap_equal_the_rule(mirror):
-    cohort = load_cohort("rosmap", unit="official")
+def test_committed_official_splits_of_rosmap_equal_the_rule(real):
+    cohort = real("rosmap", unit="official")
     made = make_splits(cohort, repeats=25, unit="official")
     for stored, split in zip(load_splits(cohort, 25, "official"), made, strict=True):
         assert stored.source == "rosmap.official.csv"
@@ -99,8 +99,8 @@ def test_committed_official_splits_of_rosmap_equal_the_rule(mirror):
         assert (len(split.train), len(split.val), len(split.test)) == (202, 43, 106)
 
 
-def test_full_training_of_rosmap_scales_as_the_published_code(mirror):
-    cohort = load_cohort("rosmap", unit="official_full")
+def test_full_training_of_rosmap_scales_as_the_published_code(real):
+    cohort = real("rosmap", unit="official_full")
     fold = make_fold(cohort, make_splits(cohort, repeats=1, unit="official_full")[0])
     assert (len(fold.train), len(fold.val), len(fold.test)) == (245, 0, 106)
     train = cohort.modalities["meth"].values[:245].astype(float)

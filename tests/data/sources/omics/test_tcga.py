@@ -32,21 +32,21 @@ OUTCOMES = {"survival", "censor", "train", "hrd", "tmb", "n_mut", "subtype", "hi
 
 
 @pytest.mark.parametrize(("name", "facts"), FACTS.items())
-def test_counts_and_dimensions_are_those_of_the_published_tables(mirror, name, facts):
+def test_counts_and_dimensions_are_those_of_the_published_tables(real, name, facts):
     rows, patients, events, widths = facts
-    cohort = load_cohort(name)
+    cohort = real(name)
     assert (cohort.n, int(cohort.target.event.sum())) == (patients, events)
     assert len(set(cohort.ids)) == patients
     tables = {m: cohort.modalities[m].width for m in cohort.names if m != "img"}
     assert tables == widths
-    by_row = load_cohort(name, unit="row")
+    by_row = real(name, unit="row")
     assert (by_row.n, len(set(by_row.groups))) == (rows, patients)
     assert by_row.ids[0].endswith(".svs")
 
 
 @pytest.mark.parametrize(("name", "image"), IMAGES.items())
-def test_images_are_bags_of_the_patients_that_have_them(mirror, name, image):
-    img = load_cohort(name).modalities["img"]
+def test_images_are_bags_of_the_patients_that_have_them(real, name, image):
+    img = real(name).modalities["img"]
     assert (int(img.present.sum()), img.width) == image
     sizes = {len(bag) for bag in img.values if len(bag)}
     assert sizes == (set(range(1, 13)) & sizes if name == "tcga-kirp" else {1})
@@ -57,8 +57,8 @@ def test_images_are_bags_of_the_patients_that_have_them(mirror, name, image):
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_no_label_is_an_input(mirror, name):
-    cohort = load_cohort(name, modalities=list(load_card(name).modalities))
+def test_no_label_is_an_input(real, name):
+    cohort = real(name, modalities=list(load_card(name).modalities))
     assert cohort.modalities["clin"].features == ("age", "is_female")
     for modality in cohort.modalities.values():
         for feature in modality.features:
@@ -70,15 +70,15 @@ def test_no_label_is_an_input(mirror, name):
         assert feature.endswith("_HE") or feature.startswith(("embedding_", "edge_"))
 
 
-def test_the_event_is_the_opposite_of_censorship(mirror):
+def test_the_event_is_the_opposite_of_censorship(mirror, real):
     table = read_omics(mirror / "tcga_omics/tcga_blca_all_clean.csv.zip")
-    cohort = load_cohort("tcga-blca", unit="row", modalities=["mut"])
+    cohort = real("tcga-blca", unit="row", modalities=["mut"])
     assert (cohort.target.event == (table["censorship"].to_numpy() == 0)).all()
     assert (cohort.target.time == table["survival_months"].to_numpy()).all()
 
 
-def test_rows_of_a_patient_carry_the_same_values(mirror):
-    cohort = load_cohort("tcga-kirp", unit="row")
+def test_rows_of_a_patient_carry_the_same_values(real):
+    cohort = real("tcga-kirp", unit="row")
     first = {g: i for i, g in reversed(list(enumerate(cohort.groups)))}
     same = [first[g] for g in cohort.groups]
     for name in ("mut", "rna"):
@@ -86,17 +86,17 @@ def test_rows_of_a_patient_carry_the_same_values(mirror):
         np.testing.assert_array_equal(values, values[same])
 
 
-def test_missing_ages_are_missing_values(mirror):
-    clin = load_cohort("tcga-kirp", modalities=["clin"]).modalities["clin"]
+def test_missing_ages_are_missing_values(real):
+    clin = real("tcga-kirp", modalities=["clin"]).modalities["clin"]
     assert np.isnan(clin.values[:, 0]).sum() > 0
     assert clin.present.all()
 
 
-def test_slides_of_a_patient_are_averaged(mirror):
+def test_slides_of_a_patient_are_averaged(mirror, real):
     path = mirror / load_card("tcga-luad").sources["slides"].path
     slides = pd.read_csv(path).groupby("bcr_patient_barcode")
     several = [case for case, n in slides.size().items() if n > 1]
-    cohort = load_cohort("tcga-luad", modalities=["img"])
+    cohort = real("tcga-luad", modalities=["img"])
     img = cohort.modalities["img"]
     places = [(i, case) for i, case in enumerate(cohort.ids) if case in several]
     assert len(places) > 20
@@ -115,27 +115,27 @@ def test_the_mean_of_slides_skips_missing_values(tmp_path):
     assert len(READERS["hif"](tmp_path / "hif.csv")[0]["x"]) == 2
 
 
-def test_glioblastoma_is_no_lower_grade_glioma(mirror):
+def test_glioblastoma_is_no_lower_grade_glioma(mirror, real):
     table = read_omics(mirror / "tcga_omics/tcga_gbmlgg_all_clean.csv.zip")
     glioblastoma = set(table.loc[table["oncotree_code"] == "GBM", "case_id"])
     assert len(glioblastoma) == 90
-    assert not glioblastoma & set(load_cohort("tcga-lgg", modalities=["mut"]).ids)
+    assert not glioblastoma & set(real("tcga-lgg", modalities=["mut"]).ids)
 
 
-def test_reports_are_texts_of_the_patients_that_have_them(mirror):
-    cohort = load_cohort("tcga-brca", modalities=["mut", "img", "report"])
+def test_reports_are_texts_of_the_patients_that_have_them(real):
+    cohort = real("tcga-brca", modalities=["mut", "img", "report"])
     report = cohort.modalities["report"]
     assert (report.kind, int(report.present.sum())) == ("text", 894)
     assert np.all(list(cohort.present.values()), axis=0).sum() == 825
-    assert "report" not in load_cohort("tcga-brca").names
+    assert "report" not in real("tcga-brca").names
     text = report.values[cohort.ids.tolist().index("TCGA-3C-AALI")]
     assert text.startswith("what was the size of the mass? 1.3 x 1.3 x 1.2 cm.")
     fold = make_fold(cohort, load_splits(cohort)[0])
     assert (fold.kinds["report"], fold.widths["report"]) == ("tabular", 128)
 
 
-def test_nuclear_morphology_is_optional(mirror):
-    nuclei = load_cohort("tcga-kirp", modalities=["nuclei", "mut"]).modalities["nuclei"]
+def test_nuclear_morphology_is_optional(real):
+    nuclei = real("tcga-kirp", modalities=["nuclei", "mut"]).modalities["nuclei"]
     assert (nuclei.width, int(nuclei.present.sum())) == (50, 202)
 
 

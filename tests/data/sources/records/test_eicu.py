@@ -192,8 +192,8 @@ def test_the_check_passes_on_the_demo(mirror):
     assert any("'died': 166" in line for line in check("eicu"))
 
 
-def test_every_patient_is_in_once_and_the_label_is_that_of_the_stay(mirror):
-    cohort = load_cohort("eicu", modalities=["lab"])
+def test_every_patient_is_in_once_and_the_label_is_that_of_the_stay(mirror, real):
+    cohort = real("eicu", modalities=["lab"])
     patients = pd.read_csv(mirror / "eicu_demo/patient.csv.gz").set_index(STAY)
     rows = patients.loc[cohort.ids.astype(int)]
     assert len(set(cohort.groups)) == cohort.n == 1782
@@ -203,8 +203,8 @@ def test_every_patient_is_in_once_and_the_label_is_that_of_the_stay(mirror):
     assert (rows["hospitaldischargeyear"].to_numpy() == earliest[cohort.groups].to_numpy()).all()
 
 
-def test_inputs_hold_no_outcome_and_nothing_of_later(mirror):
-    cohort = load_cohort("eicu", modalities=["lab", "note", "code", "clin"])
+def test_inputs_hold_no_outcome_and_nothing_of_later(mirror, real):
+    cohort = real("eicu", modalities=["lab", "note", "code", "clin"])
     assert cohort.modalities["lab"].features == LAB
     assert cohort.modalities["clin"].features == ("age", "is_female")
     assert np.nanmin(cohort.modalities["lab"].values) >= 0
@@ -222,8 +222,8 @@ def test_inputs_hold_no_outcome_and_nothing_of_later(mirror):
     assert not [stay for stay, path in only_late if path in texts[stay].split("\n")]
 
 
-def test_a_fold_has_three_tables(mirror):
-    cohort = load_cohort("eicu")
+def test_a_fold_has_three_tables(real):
+    cohort = real("eicu")
     split = load_splits(cohort)[0]
     assert split.source == "eicu.csv"
     fold = make_fold(cohort, split)
@@ -238,8 +238,8 @@ def test_a_fold_has_three_tables(mirror):
     assert round(counts) == sum("ICD 486" in text.split("\n") for text in texts)
 
 
-def test_no_entry_is_from_after_the_patient_left(mirror):
-    cohort = load_cohort("eicu", modalities=["lab", "note", "code"])
+def test_no_entry_is_from_after_the_patient_left(mirror, real):
+    cohort = real("eicu", modalities=["lab", "note", "code"])
     patients = pd.read_csv(mirror / "eicu_demo/patient.csv.gz").set_index(STAY)
     left = patients[["unitdischargeoffset", "hospitaldischargeoffset"]].min(axis=1)
     entries = pd.read_csv(mirror / "eicu_demo/diagnosis.csv.gz")

@@ -184,9 +184,7 @@ def choose_tokens(score: Tensor, here: Tensor, count: Tensor, rule: Rule) -> tup
     return mask, torch.where(mask, donor, own)
 
 
-def rebalance(
-    tokens: Tensor, score: Tensor, here: Tensor, rule: Rule
-) -> tuple[Tensor, Trace | None]:
+def rebalance(tokens: Tensor, score: Tensor, here: Tensor, rule: Rule) -> tuple[Tensor, Trace]:
     """Replace the weakest tokens of each modality by those of the best other one.
 
     All replacements are simultaneous, within a sample and at the same position; a donor may itself
