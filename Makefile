@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 CORES  ?= 2
 GRID   ?= experiments/quick.yaml
+# for every run of the grid, such as "-p device=cuda -p epochs=20"
+PARAMETERS ?=
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # One thread per process: small tensors gain nothing from more, and the processes share the cores.
@@ -25,9 +27,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 grid: $(STAMP)  ## Run a grid of notebooks (GRID=experiments/quick.yaml CORES=2)
-	$(BIN)/mmlego run --grid $(GRID) --cores $(CORES)
+	$(BIN)/mmlego run --grid $(GRID) --cores $(CORES) $(PARAMETERS)
 
-book: grid page  ## Run the quick grid and build the book from executed notebooks
+book: grid page  ## Run the quick grid and build the book, with your runs in it; git sees no change
 
 page: $(STAMP)  ## Build the book from the executed notebooks that are there
 	$(BIN)/mmlego book build

@@ -53,8 +53,12 @@ def run(
     ] = None,
     only: Annotated[str | None, typer.Option(help="Run one run of the grid, by its id.")] = None,
     results: Annotated[
-        str, typer.Option(help="Folder of results; default results/ of the project.")
+        str, typer.Option(help="Folder of results; default results/local, which git ignores.")
     ] = "",
+    publish: Annotated[
+        bool,
+        typer.Option("--publish", help="Write to the published results and pages of the project."),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", help="Where the executed notebook goes.")
     ] = None,
@@ -69,25 +73,34 @@ def run(
         )
     if grid is None and only is not None:
         raise SettingsError("run: --only names a run of a grid; give the grid with --grid")
-    if grid is not None and (parameter or params_file or output):
+    if grid is not None and (params_file or output):
         raise SettingsError(
-            "run: -p, -f and -o are for one notebook; a grid has its own parameters"
+            "run: -f and -o are for one notebook; -p replaces a parameter in a whole grid"
         )
+    results = _where(results, publish)
+    given = _from_file(params_file) | _pairs(parameter)
     if grid is not None and only is None:
-        _run_grid(grid, results, cores, force, snakemake)
+        _run_grid(grid, given, results, cores, force, snakemake)
     elif grid is not None and only is not None:
-        _run_planned(grid, only, results, force)
+        _run_planned(grid, only, given, results, force)
     elif notebook is not None:
-        given = _from_file(params_file) | _pairs(parameter or [])
         _run_one(notebook, given | ({"results": results} if results else {}), output, force)
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def _where(results: str, publish: bool) -> str:
+    """The folder of results: the given one, the published one, or the reader's own if empty."""
+    from mmlego.data.paths import published_results
+
+    if results and publish:
+        raise SettingsError("--publish names the project's own results; leave out --results")
+    return str(published_results()) if publish else results
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
     """``name=value`` texts as a mapping."""
-    bad = [text for text in texts if "=" not in text]
-    if bad:
-        raise SettingsError(f"parameter '{bad[0]}': expected name=value")
-    return dict(text.split("=", 1) for text in texts)
+    from mmlego.runs.notebooks import given_parameters
+
+    return given_parameters(texts or [])
 
 
 def _from_file(path: Path | None) -> dict:
@@ -121,7 +134,7 @@ def _run_one(notebook: str, given: dict, output: Path | None, force: bool) -> No
     typer.echo(f"executed notebook: {_short(report.page)}")
 
 
-def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
+def _run_planned(grid: Path, only: str, given: dict, results: str, force: bool) -> None:
     """One run of a grid, as Snakemake calls it.
 
     The reason of a failure is kept for the final report.
@@ -131,7 +144,7 @@ def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
     from mmlego.runs.grid import plan
     from mmlego.runs.runner import run_notebook
 
-    planned = {item.run_id: item for item in plan(grid, results=results)}
+    planned = {item.run_id: item for item in plan(grid, results=results, given=given)}
     if only not in planned:
         raise SettingsError(f"grid {grid}: has no run '{only}'; choose from {sorted(planned)}")
     chosen = planned[only]
@@ -144,13 +157,20 @@ def _run_planned(grid: Path, only: str, results: str, force: bool) -> None:
         raise
 
 
-def _run_grid(grid: Path, results: str, cores: int, force: bool, snakemake: str) -> None:
+def _run_grid(
+    grid: Path, given: dict, results: str, cores: int, force: bool, snakemake: str
+) -> None:
     import shlex
 
     from mmlego.runs.launch import failure_lines, run_grid
 
     report = run_grid(
-        grid, results=results, cores=cores, force=force, snakemake=shlex.split(snakemake)
+        grid,
+        results=results,
+        given=given,
+        cores=cores,
+        force=force,
+        snakemake=shlex.split(snakemake),
     )
     typer.echo(
         f"{len(report.finished)} of {len(report.finished) + len(report.failed)} runs finished"
@@ -164,12 +184,17 @@ def _run_grid(grid: Path, results: str, cores: int, force: bool, snakemake: str)
 @app.command()
 def plan(
     grid: Annotated[Path, typer.Argument(help="Grid file.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, for every run that has the name."),
+    ] = None,
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",
+    publish: Annotated[bool, typer.Option("--publish", help="The published results.")] = False,
 ) -> None:
     """Show the runs of a grid, and which are finished, without running anything."""
     from mmlego.runs.grid import plan as plan_of
 
-    for item in plan_of(grid, results=results):
+    for item in plan_of(grid, results=_where(results, publish), given=_pairs(parameter)):
         typer.echo(
             f"{'finished' if item.finished else 'to do':<9} {item.run_id}  {_short(item.page)}"
         )
@@ -197,7 +222,7 @@ def tune(
     from mmlego.runs.settings import TuningSettings
     from mmlego.studies.search.run import write_chosen
 
-    given = _from_file(params_file) | _pairs(parameter or []) | {"cohort": cohort}
+    given = _from_file(params_file) | _pairs(parameter) | {"cohort": cohort}
     session = Session(settings_for("tuning", given | ({"results": results} if results else {})))
     settings = cast(TuningSettings, session.settings)
     storage = storage_path(session.results, session.cohort.name)
@@ -208,18 +233,19 @@ def tune(
 @results_app.command("collect")
 def results_collect(
     results: Annotated[str, typer.Option(help="Folder of results.")] = "",
+    publish: Annotated[bool, typer.Option("--publish", help="The published results.")] = False,
 ) -> None:
-    """Make the table of results anew from the records of all runs."""
+    """Make the table of results anew from the records of all runs, by default in results/local."""
     from mmlego.data.paths import results_folder
     from mmlego.runs.results import collect
 
-    frame = collect(results_folder(results))
+    frame = collect(results_folder(_where(results, publish)))
     typer.echo(f"{len(frame)} rows from {frame['run_id'].nunique()} runs")
 
 
 @book_app.command("prepare")
 def book_prepare() -> None:
-    """Write the generated pages: home answer, data pages, table of contents."""
+    """Put the source of the book together under _build/source, with all that is generated."""
     from mmlego.book.prepare import prepare
 
     for path in prepare():

@@ -31,8 +31,10 @@ from mmlego.studies.lego.run import train_unimodal
 # The parameters cell of the notebook `signal_interference`.
 PARAMETERS = (
     "n: int = 1000\nnoise: float = 0.1\ndraws: int = 20\nseed: int = 1\n"
-    'grid: str = "manual"\nresults: str = ""'
+    'grid: str = "manual"\nheadline: bool = False\nresults: str = ""\nforce: bool = False'
 )
+# What decides its numbers is read from its imports, which need not be carried out.
+IMPORTS = "if n < 0:\n    from mmlego.studies.checks import interference\n"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 TINY = {
     "repeats": 2,
@@ -203,9 +205,10 @@ class Project:
         """Code of a cell that writes a record, without the cost of importing the package."""
         run_id = self.settings(**given).run_id
         record = {"run_id": run_id, "notebook": "signal_interference", "outcomes": []}
+        record |= {"parameters": {"grid": "manual"}, "data": {}, "hardware": {"device": "cpu"}}
         return (
             "import json, pathlib, time\n"
-            f'folder = pathlib.Path(results) / "runs" / "{run_id}"\n'
+            f'folder = pathlib.Path(results or "results/local") / "runs" / "{run_id}"\n'
             "folder.mkdir(parents=True, exist_ok=True)\n"
             '(folder / "record.json").write_text(\n'
             f"    json.dumps({json.dumps(record)} | "
@@ -215,9 +218,10 @@ class Project:
     def write(self, *cells: str, parameters: str = PARAMETERS) -> Path:
         """Write the notebook: its parameters cell, and cells of code."""
         new, code = nbformat.v4, nbformat.v4.new_code_cell
+        first, *others = cells or [self.recording()]
         sources = [new.new_markdown_cell("# Title"), code(parameters)]
         sources[1].metadata["tags"] = ["parameters"]
-        notebook = new.new_notebook(cells=[*sources, *map(code, cells or [self.recording()])])
+        notebook = new.new_notebook(cells=[*sources, code(IMPORTS + first), *map(code, others)])
         notebook.metadata["kernelspec"] = dict(KERNEL)
         path = self.folder / "notebooks" / "signal_interference.ipynb"
         nbformat.write(notebook, path)
@@ -285,7 +289,7 @@ class Results:
             "n_test": 15,
             "seconds": 1.0,
             "device": "cpu",
-            "run_id": f"{labels['method']}-{cohort}-{grid}",
+            "run_id": f"unimodal-{cohort}-{grid}",
         }
         for repeat, value in enumerate(values, start=1):
             self.rows.append(row | {"repeat": repeat, "value": value} | changes)

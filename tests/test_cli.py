@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mmlego import __version__, cli
+from mmlego.runs.results import TABLE
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_data_list(call):
 
 def test_results_collect(call, tmp_path):
     assert call("results", "collect", "--results", tmp_path) == (0, "0 rows from 0 runs\n", "")
-    assert (tmp_path / "metrics.csv").is_file()
+    assert (tmp_path / TABLE).is_file()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,11 @@ def test_results_collect(call, tmp_path):
         (["run", "--grid", "no-such-grid.yaml"], "cannot be read"),
         (["run", "--grid", "experiments/smoke.yaml", "--only", "x"], "has no run 'x'"),
         (["run", "merge", "--only", "x"], "--only names a run of a grid"),
-        (["run", "--grid", "experiments/smoke.yaml", "-p", "seed=1"], "are for one notebook"),
+        (["run", "--grid", "experiments/smoke.yaml", "-p", "sed=1"], "did you mean 'seed'"),
+        (["run", "--grid", "experiments/smoke.yaml", "-p", "seed"], "expected name=value"),
+        (["run", "--grid", "experiments/smoke.yaml", "-p", "cohort=wdbcc"], "did you mean 'wdbc'"),
+        (["run", "--grid", "experiments/smoke.yaml", "--publish", "--results", "r"], "leave out"),
+        (["results", "collect", "--publish", "--results", "r"], "leave out --results"),
         (["run", "--grid", "experiments/smoke.yaml", "-o", "x.ipynb"], "are for one notebook"),
         (["plan", "README.md"], "grid README.md"),
         (["data", "show", "transbigg"], "transbig"),
@@ -99,6 +104,61 @@ def test_mistakes_in_a_file_of_parameters(call, tmp_path, content):
     assert err.startswith("error: ")
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """What would be handed to the launcher of grids, and to the runner."""
+    from mmlego.runs.launch import GridReport
+    from mmlego.runs.runner import RunReport
+
+    seen = {}
+
+    def grid(path, **options):
+        seen["grid"] = options
+        return GridReport(("a",), (), 1.0)
+
+    def notebook(name, given, **options):
+        seen["notebook"] = given, options
+        return RunReport(f"{name}-x", "done", 1.0, Path("p.ipynb"))
+
+    monkeypatch.setattr("mmlego.runs.launch.run_grid", grid)
+    monkeypatch.setattr("mmlego.runs.runner.run_notebook", notebook)
+    return seen
+
+
+def test_parameters_and_force_reach_a_grid(call, launched):
+    words = ["run", "--grid", "experiments/smoke.yaml", "-p", "device=cuda", "--force"]
+    status, out, _ = call(*words, "--cores", "3")
+    assert (status, out) == (0, "1 of 1 runs finished\n")
+    assert launched["grid"] == {
+        "results": "",
+        "given": {"device": "cuda"},
+        "cores": 3,
+        "force": True,
+        "snakemake": [],
+    }
+
+
+def test_only_publishing_writes_to_the_results_of_the_repository(call, launched, repository):
+    call("run", "--grid", "experiments/smoke.yaml", "--publish")
+    assert launched["grid"]["results"] == str(repository / "results")
+    call("run", "merge", "--publish")
+    assert launched["notebook"][0] == {"results": str(repository / "results")}
+    call("run", "merge")
+    assert launched["notebook"][0] == {}
+
+
+def test_one_run_of_a_grid_with_given_parameters(call, launched, tmp_path):
+    grid = ["--grid", "experiments/smoke.yaml", "-p", "epochs=2", "--results", tmp_path]
+    plan = call("plan", *grid[1:])[1]
+    (run_id,) = (line.split()[2] for line in plan.splitlines() if "unimodal-wdbc" in line)
+    status, _, err = call("run", *grid, "--only", run_id, "--force")
+    assert (status, err) == (0, "")
+    given, options = launched["notebook"]
+    assert (given["epochs"], given["grid"], given["cohort"]) == (2, "smoke", "wdbc")
+    assert options["force"] is True
+    assert call("run", *grid[:2], *grid[4:], "--only", run_id)[0] == 1, "another run without it"
+
+
 def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, monkeypatch):
     seen = {}
 
@@ -122,7 +182,7 @@ def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, mo
 def tuned(monkeypatch, tmp_path):
     """Where chosen values go, instead of the folder of the project."""
     monkeypatch.setattr(
-        "mmlego.bench.tuning.search.tuned_path", lambda name: tmp_path / f"{name}.yaml"
+        "mmlego.studies.search.run.tuned_path", lambda name: tmp_path / f"{name}.yaml"
     )
     return tmp_path
 

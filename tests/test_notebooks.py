@@ -11,16 +11,15 @@ import nbformat
 import pytest
 
 from mmlego.bench.store.code import code_digest
+from mmlego.runs.catalogue import CATALOGUE
+from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.notebooks import code_cells, default_parameters, failures
-from mmlego.runs.record import numeric_code
 from mmlego.runs.results import load_metrics
-from mmlego.runs.runner import READS_RESULTS_ONLY
-from mmlego.runs.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
 RUNS = 26  # of the smoke grid
-LONGEST = max(len(kind.model_fields) for kind in SETTINGS.values())
+LONGEST = max(len(entry.settings.model_fields) for entry in CATALOGUE.values())
 
 
 @pytest.fixture(params=SOURCES, ids=[path.stem for path in SOURCES])
@@ -33,13 +32,9 @@ def notebook(source):
     return nbformat.read(source, 4)
 
 
-def test_every_notebook_has_settings_and_the_other_way_round():
-    assert {path.stem for path in SOURCES} == set(SETTINGS)
-
-
 def test_parameters_are_the_fields_of_the_settings(source):
     found = default_parameters(source)
-    settings = SETTINGS[source.stem]
+    settings = CATALOGUE[source.stem].settings
     assert set(found) == set(settings.model_fields)
     assert settings.from_values(found) == settings()
     assert {name: type(value) for name, value in found.items()} == {
@@ -49,7 +44,7 @@ def test_parameters_are_the_fields_of_the_settings(source):
 
 def test_no_parameter_is_given_twice(source):
     lines = [line.split(":")[0] for line in code_cells(nbformat.read(source, 4))[0].splitlines()]
-    assert len(lines) == len(set(lines)) == len(SETTINGS[source.stem].model_fields)
+    assert len(lines) == len(set(lines)) == len(CATALOGUE[source.stem].settings.model_fields)
 
 
 def test_papermill_reads_every_parameter(source):
@@ -131,7 +126,7 @@ def test_a_finished_grid_is_not_run_again(smoke):
     now = {path.name: path.read_text() for path in (smoke.results / "runs").glob("*.json")}
     assert set(now) == set(smoke.after_second)
     changed = {name.split("-")[0] for name in now if now[name] != smoke.after_second[name]}
-    assert changed == set(READS_RESULTS_ONLY)
+    assert changed == {name for name, entry in CATALOGUE.items() if entry.reads_results}
 
 
 @pytest.mark.slow
@@ -159,7 +154,7 @@ def test_every_page_ran_to_its_end_and_names_no_folder_of_the_machine(smoke, rep
 def test_records_and_table_agree(smoke):
     records = [json.loads(text) for text in smoke.after_second.values()]
     assert len(records) == RUNS
-    assert {r["notebook"] for r in records} == set(SETTINGS)
+    assert {r["notebook"] for r in records} == set(CATALOGUE)
     table = load_metrics(smoke.results)
     assert set(table["cohort"]) == {"spots", "transbig", "wdbc"}
     assert set(table["run_id"]) == {r["run_id"] for r in records if r["outcomes"]}

@@ -13,18 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmlego.errors import SettingsError
 
-# Where a run writes, and whether it may train blocks that it needs, do not change what it is.
-NOT_IDENTITY = ("results", "train_missing_blocks", "force")
-LATER_NAMES = ("output_bias",)
+# Where a run writes, whether the answer rests on it, and what it may or must train do not change
+# what it is.
+NOT_IDENTITY = ("results", "headline", "train_missing_blocks", "force")
+# Settings that came later; at their default a run is what it was before them.
+IGNORED_AT_DEFAULT = ("output_bias",)
 
 
 class RunSettings(BaseModel):
-    """What every notebook has: the grid it belongs to and where results go."""
+    """What every notebook has: its label, whether the answer rests on it, and where results go."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     notebook: ClassVar[str] = ""
 
     grid: str = Field("manual", min_length=1, pattern=r"^[a-z0-9_-]+$")
+    headline: bool = False
     results: str = ""
     force: bool = False  # train everything anew, whatever records and stored fits know
 
@@ -71,7 +74,7 @@ class RunSettings(BaseModel):
         return {
             name: value
             for name, value in values.items()
-            if name not in LATER_NAMES or value != type(self).model_fields[name].default
+            if name not in IGNORED_AT_DEFAULT or value != type(self).model_fields[name].default
         }
 
     @property
@@ -115,7 +118,7 @@ class BlockSettings(RunSettings):
     def block_signature(self) -> dict[str, Any]:
         """The values that two notebooks must share for one to use the blocks of the other."""
         return self.model_dump(
-            include=set(BlockSettings.model_fields) - {"results", "grid", "force"}
+            include=set(BlockSettings.model_fields) - set(RunSettings.model_fields)
         )
 
 

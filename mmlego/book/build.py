@@ -9,13 +9,14 @@ from pathlib import Path
 
 from mmlego.book.pages import executed_pages
 from mmlego.book.prepare import prepare
+from mmlego.book.source import CONTENTS, source_folder
 from mmlego.data.paths import project_root
 from mmlego.errors import RunError
 from mmlego.runs.notebooks import failures, read_notebook
 
 
 def build(root: Path | None = None) -> Path:
-    """Prepare and build the book, with warnings as errors.
+    """Prepare and build the book, with warnings as errors, all of it under ``_build``.
 
     Returns:
         The home page.
@@ -26,18 +27,28 @@ def build(root: Path | None = None) -> Path:
     """
     root = root or project_root()
     check_version()
-    check_pages(root)
     prepare(root)
+    source = source_folder(root)
+    check_pages(source)
     start = "from jupyter_book.cli.main import main; main()"
-    options = ["build", ".", "--toc", "book/_toc.yml", "-W", "--keep-going", "-q"]
     done = subprocess.run(
-        [sys.executable, "-c", start, *options], cwd=root, capture_output=True, text=True
+        [sys.executable, "-c", start, "build", *_options(source, root)],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     home = root / "_build" / "html" / "book" / "index.html"
     if done.returncode != 0 or not home.is_file():
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
         raise RunError(f"book: the build failed (exit status {done.returncode}):\n{tail}")
     return home
+
+
+def _options(source: Path, root: Path) -> list[str]:
+    """Where Jupyter Book reads and writes; a warning is an error."""
+    places = {"--toc": source / CONTENTS, "--config": source / "_config.yml", "--path-output": root}
+    named = [word for option, path in places.items() for word in (option, str(path))]
+    return [str(source), *named, "-W", "--keep-going", "-q"]
 
 
 def check_version() -> None:
@@ -59,7 +70,11 @@ def check_version() -> None:
 
 
 def check_pages(root: Path) -> None:
-    """Refuse to show a notebook that has a traceback, or cells that never ran."""
+    """Refuse to show a notebook that has a traceback, or cells that never ran.
+
+    Args:
+        root: The project, or the source of the book.
+    """
     for page in executed_pages(root):
         found = failures(read_notebook(root / page.path))
         if found:

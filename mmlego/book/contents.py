@@ -13,18 +13,16 @@ import yaml
 from mmlego.book.pages import Page
 from mmlego.data.cards.card import Card
 from mmlego.methods.registry import method_pages
+from mmlego.runs.catalogue import names_in_order
 
-# Executed notebooks that belong to no cohort, in reading order.
-_ANSWER = ("table1", "protocol_worth", "summary", "amc_overview")
-_CHECKS = ("requirements", "efficiency", "properties", "signal_interference")
 _HOW = ["reproduce", "run_one", "own_cohort", "library", "api", "glossary", "references"]
 
 
 def contents(cards: Mapping[str, Card], pages: Sequence[Page]) -> dict[str, Any]:
     """Table of contents in the format of Jupyter Book 1; cards by the name of their files."""
     alone = {page.notebook: page for page in pages if not page.cohort}
-    answer = [_entry(alone[name]) for name in _ANSWER if name in alone]
-    extra = [_entry(alone[name]) for name in _CHECKS if name in alone]
+    answer = [_entry(alone[name]) for name in names_in_order("answer") if name in alone]
+    extra = [_entry(alone[name]) for name in names_in_order("checks") if name in alone]
     return {
         "format": "jb-book",
         "root": "book/index",
@@ -65,6 +63,6 @@ def _cohorts(cards: Mapping[str, Card], pages: Sequence[Page]) -> list[dict[str,
 
 
 def contents_text(cards: Mapping[str, Card], pages: Sequence[Page]) -> str:
-    """The file ``book/_toc.yml``."""
+    """The table of contents as the text of a file."""
     head = "# Written by `mmlego book prepare` from the cards and the executed notebooks.\n"
     return head + yaml.safe_dump(contents(cards, pages), sort_keys=False, allow_unicode=True)

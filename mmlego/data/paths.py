@@ -29,6 +29,21 @@ def project_root(start: str | Path | None = None) -> Path:
     )
 
 
+def published_results() -> Path:
+    """The folder of the published results, which are part of the repository."""
+    return project_root() / "results"
+
+
 def results_folder(results: str | Path = "") -> Path:
-    """The folder of results: ``results`` where given, else ``results/`` of the project."""
-    return Path(results).expanduser().resolve() if str(results) else project_root() / "results"
+    """The folder that a run writes to: ``results`` where given, else ``results/local``.
+
+    What a reader runs is not part of the repository, so that a clone stays clean.
+    """
+    if str(results):
+        return Path(results).expanduser().resolve()
+    return published_results() / "local"
+
+
+def published_below(results: Path) -> Path | None:
+    """The published results that a reader's own are read together with; None for other folders."""
+    return published_results() if results == results_folder() else None

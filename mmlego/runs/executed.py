@@ -6,8 +6,8 @@ import base64
 import re
 from typing import Any
 
+from mmlego.bench.settings import RunSettings
 from mmlego.runs.palette import with_palette
-from mmlego.runs.settings import RunSettings
 
 # "/somewhere/metrics.py:140: MetricWarning: text", followed by the indented line of source
 _WARNING = re.compile(r"^\S*[/\\]\S*:\d+: (?P<kind>\w+): (?P<text>.*)$")

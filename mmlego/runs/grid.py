@@ -1,40 +1,21 @@
-"""Grids: which notebooks run with which parameters, and what each needs before it."""
+"""Plans of grids: what each run of a grid is, and what it needs before it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from mmlego.data.paths import project_root, results_folder
-from mmlego.errors import RunError, SettingsError
-from mmlego.runs.runner import READS_RESULTS_ONLY, done_mark, is_finished, settings_for
-from mmlego.runs.settings import SETTINGS, BlockSettings, RunSettings, unknown_name
-
-NEEDS_BLOCKS = ("merge", "fuse", "weight_merging")
-
-
-class GridEntry(BaseModel):
-    """One line of a grid: a notebook, fixed parameters, and parameters to cross."""
-
-    model_config = ConfigDict(extra="forbid")
-    notebook: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-
-
-class Grid(BaseModel):
-    """A grid file."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    description: str
-    defaults: dict[str, Any] = Field(default_factory=dict)
-    runs: list[GridEntry] = Field(min_length=1)
+from mmlego.bench.settings import BlockSettings, RunSettings
+from mmlego.data.paths import project_root, published_results, results_folder
+from mmlego.errors import RunError
+from mmlego.runs.catalogue import notebook_entry
+from mmlego.runs.grid_file import Grid, GridEntry, read_grid
+from mmlego.runs.runner import check_cohort, done_mark, is_finished, settings_for
 
 
 class Planned(BaseModel):
@@ -49,36 +30,31 @@ class Planned(BaseModel):
     needs: tuple[str, ...]
     finished: bool
 
-
-def read_grid(path: str | Path) -> Grid:
-    """Read and check a grid file.
-
-    Raises:
-        RunError: If it cannot be read, or a field is unknown or of the wrong type.
-    """
-    try:
-        return Grid(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except OSError as problem:
-        raise RunError(f"grid {path}: cannot be read ({problem.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as problem:
-        text = " ".join(str(problem).split())
-        raise RunError(f"grid {path}: is no YAML file of a grid ({text})") from None
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"grid {path}: field '{field}': {first['msg'].lower()}") from None
+    @property
+    def reads_results(self) -> bool:
+        """Whether it reads the results of the others and trains nothing."""
+        return notebook_entry(self.notebook).reads_results
 
 
-def plan(path: str | Path, *, results: str = "") -> list[Planned]:
+def plan(
+    path: str | Path, *, results: str = "", given: Mapping[str, Any] | None = None
+) -> list[Planned]:
     """Expand a grid into its runs, in an order in which each finds what it needs.
 
+    Args:
+        path: Grid file.
+        results: Folder of results; default the reader's own.
+        given: Parameters that replace those of the grid, in every run that has them.
+
     Raises:
-        SettingsError: If a parameter is unknown, of the wrong type, or out of range.
+        SettingsError: If a notebook or parameter is unknown, of the wrong type, or out of range.
+        CardError: If a cohort is unknown or its card has a fault.
         RunError: If the grid cannot be read, or two runs would write the same page.
     """
-    grid = read_grid(path)
-    chosen = [settings for entry in grid.runs for settings in _expand(entry, grid, results)]
-    _check_defaults(grid)
+    grid, given = read_grid(path), given or {}
+    grid.check_names(given)
+    chosen = [settings for entry in grid.runs for settings in _expand(entry, grid, results, given)]
+    _check_cohorts(chosen)
     chosen.sort(key=_turn)
     runs = [_planned(settings, chosen) for settings in chosen]
     pages = [run.page for run in runs]
@@ -86,42 +62,39 @@ def plan(path: str | Path, *, results: str = "") -> list[Planned]:
     if twice:
         raise RunError(
             f"grid {grid.name}: several runs would write {twice[0]}; give them different cohorts "
-            "or grids"
+            "or conditions"
         )
     return runs
 
 
 def _turn(settings: RunSettings) -> int:
     """When a run can start: at once, after those that train blocks, or after all others."""
-    if settings.notebook in READS_RESULTS_ONLY:
-        return 2
-    return 1 if settings.notebook in NEEDS_BLOCKS else 0
+    entry = notebook_entry(settings.notebook)
+    return 2 if entry.reads_results else int(entry.needs_blocks)
 
 
-def _check_defaults(grid: Grid) -> None:
-    known = {
-        name
-        for entry in grid.runs
-        for name in SETTINGS.get(entry.notebook, RunSettings).model_fields
-    }
-    for name in grid.defaults:
-        if name not in known:
-            raise SettingsError(unknown_name(f"grid '{grid.name}', defaults", name, known))
+def _check_cohorts(chosen: list[RunSettings]) -> None:
+    """Look at the card of every cohort once."""
+    by_cohort = {getattr(settings, "cohort", ""): settings for settings in chosen}
+    for settings in by_cohort.values():
+        check_cohort(settings)
 
 
-def _expand(entry: GridEntry, grid: Grid, results: str) -> list[RunSettings]:
+def _expand(
+    entry: GridEntry, grid: Grid, results: str, given: Mapping[str, Any]
+) -> list[RunSettings]:
     """All combinations of the matrix of one entry."""
-    if entry.notebook not in SETTINGS:
-        raise SettingsError(
-            unknown_name(f"grid '{grid.name}'", entry.notebook, SETTINGS, what="notebook")
-        )
-    fields = SETTINGS[entry.notebook].model_fields
-    shared = {name: value for name, value in grid.defaults.items() if name in fields}
-    shared |= entry.parameters | {"grid": grid.name, "results": results}
-    names = list(entry.matrix)
+    fields = notebook_entry(entry.notebook).settings.model_fields
+    decided = {"grid": grid.label(entry), "headline": entry.headline, "results": results}
+    shared = {name: value for name, value in grid.shared(entry).items() if name in fields}
+    forced = {name: value for name, value in given.items() if name in fields}
+    shared |= entry.parameters
+    crossed = {name: values for name, values in entry.matrix.items() if name not in given}
     return [
-        settings_for(entry.notebook, shared | dict(zip(names, values, strict=True)))
-        for values in product(*entry.matrix.values())
+        settings_for(
+            entry.notebook, shared | dict(zip(crossed, values, strict=True)) | forced | decided
+        )
+        for values in product(*crossed.values())
     ]
 
 
@@ -141,9 +114,10 @@ def _planned(settings: RunSettings, chosen: list[RunSettings]) -> Planned:
 
 def _is_needed(settings: RunSettings, other: RunSettings) -> bool:
     """Whether ``other`` must be finished before ``settings`` can run."""
-    if settings.notebook in READS_RESULTS_ONLY:
-        return other.notebook not in READS_RESULTS_ONLY
-    if settings.notebook not in NEEDS_BLOCKS or other.notebook != "unimodal":
+    entry = notebook_entry(settings.notebook)
+    if entry.reads_results:
+        return not notebook_entry(other.notebook).reads_results
+    if not entry.needs_blocks or other.notebook != "unimodal":
         return False
     if not isinstance(settings, BlockSettings) or not isinstance(other, BlockSettings):
         return False
@@ -151,9 +125,12 @@ def _is_needed(settings: RunSettings, other: RunSettings) -> bool:
 
 
 def grid_page(settings: RunSettings, results: Path) -> Path:
-    """Where the executed notebook of a grid's run goes: the book, unless results go elsewhere."""
-    own = results == results_folder()
-    folder = project_root() / "book" / "runs" if own else results / "pages"
+    """Where the executed notebook of a grid's run goes: the book, unless results are not published.
+
+    The reader's own pages lie beside the reader's own results.
+    """
+    published = results == published_results()
+    folder = project_root() / "book" / "runs" if published else results / "pages"
     name = settings.notebook
     if isinstance(settings, BlockSettings):
         folder = folder / settings.grid / settings.cohort_slug
@@ -167,5 +144,4 @@ def expected_seconds(run: Planned, results: Path) -> float:
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) + 5.0
     except (OSError, ValueError, KeyError):
-        guesses = {"unimodal": 40.0, "merge": 20.0, "fuse": 30.0, "benchmark": 90.0}
-        return guesses.get(run.notebook, 10.0)
+        return notebook_entry(run.notebook).seconds

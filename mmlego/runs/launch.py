@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -21,9 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmlego.data.paths import project_root, results_folder
 from mmlego.errors import MMLegoError, RunError
 from mmlego.runs.grid import Planned, expected_seconds, plan
-from mmlego.runs.record import read_records
+from mmlego.runs.record import question_of, read_records
 from mmlego.runs.results import collect
-from mmlego.runs.runner import READS_RESULTS_ONLY, run_notebook
+from mmlego.runs.runner import run_notebook
 
 _POLL_SECONDS = 0.5
 
@@ -41,6 +42,7 @@ def run_grid(
     path: str | Path,
     *,
     results: str = "",
+    given: Mapping[str, Any] | None = None,
     cores: int = 2,
     force: bool = False,
     snakemake: Sequence[str] = (),
@@ -50,13 +52,16 @@ def run_grid(
 
     Args:
         path: Grid file.
-        results: Folder of results; default that of the project.
+        results: Folder of results; default the reader's own.
+        given: Parameters that replace those of the grid, in every run that has them.
         cores: Runs side by side, one thread each.
         force: Run everything again.
         snakemake: Further options for Snakemake, such as ``--executor slurm``.
         console: Where progress goes.
 
     Raises:
+        SettingsError: If a parameter of the grid, or a given one, cannot be used.
+        CardError: If a cohort of the grid cannot be used.
         RunError: If Snakemake is not installed, or the grid cannot be read.
     """
     if importlib.util.find_spec("snakemake") is None:
@@ -65,11 +70,18 @@ def run_grid(
         )
     console = console or Console()
     started = time.monotonic()
-    runs = plan(path, results=results)
+    given = dict(given or {})
+    runs = plan(path, results=results, given=given)
     folder = results_folder(results)
     _prepare_tickets(runs, force)
     _set_aside(runs, folder)
-    command = _command(Path(path).resolve(), str(folder) if results else "", cores, snakemake)
+    config = {
+        "grid": str(Path(path).resolve()),
+        "results": str(folder) if results else "",
+        "parameters": json.dumps([f"{name}={value}" for name, value in given.items()]),
+        "force": int(force),
+    }
+    command = _command(config, cores, snakemake)
     log = folder / "logs" / "grid.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
@@ -107,30 +119,42 @@ def _prepare_tickets(runs: Sequence[Planned], force: bool) -> None:
 
 
 def _set_aside(runs: Sequence[Planned], folder: Path) -> None:
-    """Move records of this grid that it no longer plans out of the results.
+    """Move records out of the results that answer a question of this grid with other settings.
 
-    They are left from an earlier version of the grid file, and would be averaged with the new ones.
+    They are left from an earlier version of the grid, and would be averaged with the new ones.
     """
-    planned = {run.run_id for run in runs}
-    grids = {run.parameters["grid"] for run in runs}
+    planned = {question_of(run.model_dump()): run.run_id for run in runs}
     for record in read_records(folder):
-        if record["parameters"]["grid"] in grids and record["run_id"] not in planned:
+        place = folder / "runs" / record["run_id"]
+        new = planned.get(question_of(record))
+        # Published ones, which are read together with the reader's own, stay where they are.
+        if new is not None and new != record["run_id"] and place.is_dir():
             old = folder / "artifacts" / "superseded"
             old.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(old / record["run_id"], ignore_errors=True)
-            os.replace(folder / "runs" / record["run_id"], old / record["run_id"])
+            os.replace(place, old / place.name)
 
 
 def _read_anyway(runs: Sequence[Planned]) -> None:
     """Run what only reads results even if a run before it failed: the rest is worth reading."""
     for run in runs:
-        if run.notebook in READS_RESULTS_ONLY and not run.ticket.is_file():
+        if run.reads_results and not run.ticket.is_file():
             with contextlib.suppress(MMLegoError):
                 run_notebook(run.notebook, run.parameters, page=run.page, threads=1)
                 run.ticket.touch()
 
 
-def _command(path: Path, results: str, cores: int, options: Sequence[str]) -> list[str]:
+def job_words(
+    grid: str, run_id: str, *, results: str, given: Mapping[str, Any], force: bool
+) -> list[str]:
+    """Words after ``mmlego run`` that make one run of a grid."""
+    words = ["--grid", grid, "--only", run_id]
+    words += ["--results", results] if results else []
+    words += [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
+    return words + (["--force"] if force else [])
+
+
+def _command(config: Mapping[str, object], cores: int, options: Sequence[str]) -> list[str]:
     return [
         sys.executable,
         "-m",
@@ -144,8 +168,7 @@ def _command(path: Path, results: str, cores: int, options: Sequence[str]) -> li
         "params",
         "--nolock",
         "--config",
-        f"grid={path}",
-        f"results={results}",
+        *(f"{name}={value}" for name, value in config.items()),
         *options,
     ]
 

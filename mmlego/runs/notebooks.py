@@ -6,15 +6,18 @@ Their parameters, their code, and whether an executed one really ran to its end.
 from __future__ import annotations
 
 import ast
+import copy
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mmlego.bench.settings import unknown_name
 from mmlego.bench.store.code import notebook_digest
 from mmlego.data.paths import project_root
 from mmlego.errors import RunError, SettingsError
-from mmlego.runs.settings import unknown_name
 
 _TRUE = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -61,6 +64,13 @@ def default_parameters(path: Path) -> dict[str, Any]:
         RunError: If the notebook has no parameters cell, more than one, or a default that is not a
             literal.
     """
+    stamp = path.stat()
+    return copy.deepcopy(_default_parameters(path, stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=64)
+def _default_parameters(path: Path, *_stamp: int) -> dict[str, Any]:
+    """The same, read once per version of a notebook."""
     tagged = [
         cell
         for cell in read_notebook(path).cells
@@ -84,6 +94,18 @@ def default_parameters(path: Path) -> dict[str, Any]:
                 f"notebook {path.name}: the default of '{target.id}' is not a literal"
             ) from None
     return found
+
+
+def given_parameters(texts: Sequence[str]) -> dict[str, str]:
+    """Parameters as a command line gives them: ``name=value`` texts as a mapping.
+
+    Raises:
+        SettingsError: If one of them is no such text.
+    """
+    for text in texts:
+        if "=" not in text:
+            raise SettingsError(f"parameter '{text}': expected name=value")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def source_digest(path: Path) -> str:

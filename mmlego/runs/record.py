@@ -13,67 +13,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmlego.bench.outcome import LABELS, Outcome
+from mmlego.bench.settings import RunSettings
 from mmlego.bench.store.code import code_digest, module_digests
-from mmlego.data.paths import project_root
+from mmlego.data.paths import project_root, published_below
 from mmlego.errors import RunError
 from mmlego.runs.files import whole_folder
+from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.provenance import git_revision, hardware, versions
-from mmlego.runs.settings import RunSettings
 
-# What decides the numbers of a notebook; a change elsewhere leaves its runs finished.
-_BLOCKS = (
-    "mmlego.bench.training",
-    "mmlego.bench.merging",
-    "mmlego.bench.fusing",
-    "mmlego.studies.lego.run",
-)
-_NUMERIC_CODE = {
-    "signal_interference": ("mmlego.studies.checks.interference", "mmlego.studies.checks.signals"),
-    "benchmark": ("mmlego.bench.fold_bench", "mmlego.bench.estimators"),
-    "block_ablations": ("mmlego.studies.blocks.run",),
-    "robustness": ("mmlego.studies.robustness.run", "mmlego.bench.fold_bench"),
-    "disjoint_training": ("mmlego.studies.robustness.disjoint",),
-    "weight_merging": ("mmlego.studies.weights.run",),
-    "efficiency": ("mmlego.studies.checks.efficiency",),
-    "requirements": ("mmlego.studies.checks.requirements",),
-    "properties": ("mmlego.studies.checks.properties",),
-    "tuning": ("mmlego.bench.tuning.search",),
-    "mm_dynamics": ("mmlego.studies.dynamics.run", "mmlego.models.dynamics"),
-    "tcp_confidence": ("mmlego.studies.dynamics.confidences", "mmlego.models.dynamics"),
-    "image_dynamics": (
-        "mmlego.studies.dynamics.images",
-        "mmlego.learning.metrics.localization",
-        "mmlego.models.dynamics",
-    ),
-    "amc": ("mmlego.studies.amc.run", "mmlego.studies.amc.missing", "mmlego.models.amc"),
-    "amc_ablations": ("mmlego.studies.amc.run", "mmlego.models.amc"),
-    "token_rebalancing": (
-        "mmlego.studies.amc.run",
-        "mmlego.studies.tokens.run",
-        "mmlego.studies.tokens.evidence",
-        "mmlego.studies.tokens.conflicts",
-        "mmlego.models.amc",
-    ),
-}
 _DIGITS = 8
 # More epochs than this cannot be told apart in a learning curve, but would fill a record.
 _EPOCHS = 200
 _VERSION = 2
 OUTCOMES, PREDICTIONS, HISTORIES = "outcomes", "predictions", "histories"
-
-
-def numeric_code(notebook: str) -> tuple[ModuleType, ...]:
-    """The modules that decide the numbers of a notebook; their imports count with them."""
-    return tuple(import_module(name) for name in _NUMERIC_CODE.get(notebook, _BLOCKS))
 
 
 @dataclass(frozen=True)
@@ -121,6 +80,7 @@ def make_record(
         "run_id": settings.run_id,
         "notebook": settings.notebook,
         "parameters": settings.identity(),
+        "headline": settings.headline,
         "protocol": protocol,
         "code": code_digest(*code),
         "modules": module_digests(*code),
@@ -272,8 +232,27 @@ def read_record(run_id: str, results: Path) -> dict[str, Any] | None:
 
 
 def read_records(results: Path) -> list[dict[str, Any]]:
-    """All records, sorted by run id; see ``read_record``."""
-    return [_load(path.parent) for path in sorted((results / "runs").glob("*/record.json"))]
+    """All records, sorted by run id; see ``read_record``.
+
+    A reader's own are read together with the published ones, in place of those that answer the same
+    question.
+    """
+    own = [_load(path.parent) for path in sorted((results / "runs").glob("*/record.json"))]
+    below = published_below(results)
+    if below is None:
+        return own
+    mine = {question_of(record) for record in own}
+    others = [record for record in read_records(below) if question_of(record) not in mine]
+    return sorted(own + others, key=lambda record: record["run_id"])
+
+
+def question_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a record answers: notebook, cohort, kind of splits and conditions; by hand, itself."""
+    values = record["parameters"]
+    if values["grid"] == "manual":
+        return (record["run_id"],)
+    names = ("cohort", "split_unit", "grid")
+    return (record["notebook"], *(values.get(name, "") for name in names))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

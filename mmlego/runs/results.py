@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mmlego.bench.outcome import LABELS, OUTCOME_COLUMNS
+from mmlego.data.paths import published_below
 from mmlego.errors import RunError
 from mmlego.runs.files import whole_file
 from mmlego.runs.record import read_records, write_table
@@ -53,6 +54,8 @@ def load_metrics(results: Path) -> pd.DataFrame:
         RunError: If it is not there, damaged, or lacks a column.
     """
     path = results / TABLE
+    if not path.is_file() and published_below(results) is not None:
+        collect(results)
     if not path.is_file():
         raise RunError(
             f"{path}: expected a table of results, found none; run `mmlego run --grid` first"

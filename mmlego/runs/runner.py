@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mmlego.bench.settings import RunSettings
 from mmlego.bench.store.code import code_digest
 from mmlego.data.cards.catalog import load_card
 from mmlego.data.paths import project_root, results_folder
 from mmlego.errors import MMLegoError, RunError
+from mmlego.runs.catalogue import notebook_entry
 from mmlego.runs.executed import presentable
 from mmlego.runs.files import whole_folder, write_text
+from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.notebooks import (
     cast_parameters,
     failures,
@@ -29,11 +32,9 @@ from mmlego.runs.notebooks import (
     read_notebook,
     source_digest,
 )
-from mmlego.runs.record import numeric_code, read_record
+from mmlego.runs.record import read_record
 from mmlego.runs.results import TABLE, collect
-from mmlego.runs.settings import SETTINGS, RunSettings
 
-READS_RESULTS_ONLY = ("table1", "protocol_worth", "summary", "amc_overview")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -54,20 +55,16 @@ def settings_for(notebook: str | Path, given: Mapping[str, Any]) -> RunSettings:
     blocks of a published merge must have a record of their own.
     """
     path = notebook_path(notebook)
-    if path.stem not in SETTINGS:
-        raise RunError(
-            f"notebook '{path.stem}': has no settings; known notebooks are {sorted(SETTINGS)}"
-        )
-    fields = SETTINGS[path.stem].model_fields
+    kind = notebook_entry(path.stem).settings
     given = dict(given)
-    if "train_missing_blocks" in fields:
+    if "train_missing_blocks" in kind.model_fields:
         given.setdefault("train_missing_blocks", False)
     if given.get("results"):
         # The kernel works in the root of the project, whatever the working directory is here.
         given["results"] = results_folder(given["results"])
     if _is_path(given.get("cohort", "")):
         given["cohort"] = _from_root(Path(given["cohort"]))
-    return SETTINGS[path.stem].from_values(cast_parameters(path, given))
+    return kind.from_values(cast_parameters(path, given))
 
 
 def _is_path(cohort: object) -> bool:
@@ -106,12 +103,12 @@ def done_mark(settings: RunSettings, results: Path, source: Path | None = None) 
 def run_digest(notebook: str | Path) -> str:
     """Hash of the code that decides the numbers of a notebook."""
     path = notebook_path(notebook)
-    return f"{code_digest(*numeric_code(path.stem))}-{source_digest(path)}"
+    return f"{code_digest(*numeric_code(path))}-{source_digest(path)}"
 
 
 def is_finished(settings: RunSettings, page: Path, source: Path | None = None) -> bool:
     """Whether this very run was finished here by this very code, and its page is there."""
-    if settings.notebook in READS_RESULTS_ONLY:
+    if notebook_entry(settings.notebook).reads_results:
         return False
     results = results_folder(settings.results)
     record = read_record(settings.run_id, results)
@@ -131,8 +128,8 @@ def run_notebook(
     Args:
         notebook: Name or path.
         given: Parameters that differ from the notebook's defaults.
-        page: Where the executed notebook goes; default ``results/notebooks/<run id>.ipynb``.
-        force: Run even if finished.
+        page: Where the executed notebook goes; default ``notebooks/<run id>.ipynb`` of the results.
+        force: Run even if finished, and train anew what records and stored fits know.
         threads: Threads of the run; default as many as torch takes.
 
     Raises:
@@ -140,12 +137,12 @@ def run_notebook(
         RunError: If a path cannot be used, or a cell failed; the log says where.
     """
     source = notebook_path(notebook)
-    settings = settings_for(source, given or {})
+    settings = settings_for(source, dict(given or {}) | ({"force": True} if force else {}))
     check_cohort(settings)
     results = results_folder(settings.results)
     page = page or page_path(settings, results)
     _check_path(source, page)
-    if not force and is_finished(settings, page, source):
+    if not settings.force and is_finished(settings, page, source):
         return RunReport(settings.run_id, "kept", 0.0, page)
     started = time.monotonic()
     _execute(source, settings, page, results, threads)
@@ -177,6 +174,8 @@ def _execute(
     mark.unlink(missing_ok=True)
     log = results / "logs" / f"{settings.run_id}.log"
     write_text(log, "")
+    if notebook_entry(settings.notebook).reads_results:
+        collect(results)
     record = results / "runs" / settings.run_id
     before = _written(record)
     kept = _copy_of(record)

@@ -19,6 +19,7 @@ import pandas as pd
 
 from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.outcome import Outcome, tidy
+from mmlego.bench.settings import BlockSettings, RunSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.cards.card import published_entry
@@ -28,14 +29,14 @@ from mmlego.data.folds.fold import Fold, make_fold
 from mmlego.data.folds.pathways import load_signatures, with_pathways
 from mmlego.data.folds.splits import load_splits
 from mmlego.data.folds.tabular import with_tabular
-from mmlego.data.paths import results_folder
+from mmlego.data.paths import published_below, results_folder
 from mmlego.errors import SettingsError
 from mmlego.learning.device import resolve_device
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.runs.archive import Archive
+from mmlego.runs.catalogue import notebook_entry
 from mmlego.runs.record import make_record, write_record
 from mmlego.runs.results import collect
-from mmlego.runs.settings import SETTINGS, BlockSettings, RunSettings
 
 _PLAIN = re.compile(r"[\w.+/-]+")
 
@@ -56,7 +57,8 @@ class Session:
     @cached_property
     def store(self) -> FitStore:
         """Store of finished fits, which also knows the outcomes of all records."""
-        archive = Archive(self.results)
+        below = published_below(self.results)
+        archive = Archive(self.results, *([below] if below else []))
         return FitStore(
             self.results / "artifacts" / "fits",
             recall=archive.recall,
@@ -203,15 +205,13 @@ def open_session(notebook: str, namespace: Mapping[str, Any]) -> Session:
     """Start a run from a notebook's parameters.
 
     Args:
-        notebook: Name of the notebook, a key of ``SETTINGS``.
+        notebook: Name of the notebook, as in the catalogue.
         namespace: ``globals()`` of the notebook; exactly the names of its parameters are taken.
 
     Raises:
         SettingsError: If the notebook or a parameter is unknown, missing, or out of range.
     """
-    if notebook not in SETTINGS:
-        raise SettingsError(f"notebook: expected one of {sorted(SETTINGS)}, got '{notebook}'")
-    return Session(SETTINGS[notebook].from_namespace(namespace))
+    return Session(notebook_entry(notebook).settings.from_namespace(namespace))
 
 
 def remake_command(record: Mapping[str, Any]) -> str:
@@ -221,7 +221,7 @@ def remake_command(record: Mapping[str, Any]) -> str:
 
 def command_of(notebook: str, values: Mapping[str, Any]) -> str:
     """A shell command with every parameter that differs from the default of the settings."""
-    fields = SETTINGS[notebook].model_fields
+    fields = notebook_entry(notebook).settings.model_fields
     words = [f"mmlego run {notebook}"]
     for name, value in values.items():
         if name in fields and value != fields[name].get_default(call_default_factory=True):

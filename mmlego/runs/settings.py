@@ -9,25 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmlego.bench.settings import (
-    LATER_NAMES,
-    NOT_IDENTITY,
-    BlockSettings,
-    RunSettings,
-    TuningSettings,
-    unknown_name,
-)
+from mmlego.bench.settings import BlockSettings, RunSettings
 from mmlego.methods.names import LATE_CONCAT, LOGISTIC, TENSOR_FUSION
-
-__all__ = [
-    "LATER_NAMES",
-    "NOT_IDENTITY",
-    "SETTINGS",
-    "BlockSettings",
-    "RunSettings",
-    "TuningSettings",
-    "unknown_name",
-]
 
 
 class UnimodalSettings(BlockSettings):
@@ -293,33 +276,3 @@ class SummarySettings(RunSettings):
     """Settings of the notebook that reads results only."""
 
     notebook: ClassVar[str] = "summary"
-
-
-SETTINGS: dict[str, type[RunSettings]] = {
-    kind.notebook: kind
-    for kind in (
-        UnimodalSettings,
-        MergeSettings,
-        FuseSettings,
-        BenchmarkSettings,
-        TuningSettings,
-        TableSettings,
-        ProtocolSettings,
-        RobustnessSettings,
-        DisjointSettings,
-        BlockAblationSettings,
-        WeightMergingSettings,
-        DynamicsSettings,
-        ConfidenceSettings,
-        ImageSettings,
-        AMCSettings,
-        AMCAblationSettings,
-        TokenSettings,
-        AMCOverviewSettings,
-        SignalSettings,
-        SummarySettings,
-        EfficiencySettings,
-        RequirementsSettings,
-        PropertiesSettings,
-    )
-}

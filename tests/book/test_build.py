@@ -40,12 +40,19 @@ def test_a_page_that_did_not_run_is_refused(shelf):
 def test_a_build_that_fails_shows_why(shelf, monkeypatch):
     root, _ = shelf
     monkeypatch.setattr(building, "prepare", lambda root: [])
-    monkeypatch.setattr(
-        building.subprocess,
-        "run",
-        lambda *args, **options: SimpleNamespace(
-            returncode=2, stdout="one\n", stderr="two: wrong\n"
-        ),
-    )
+    seen = []
+
+    def failing(command, **options):
+        seen.append((command, options["cwd"]))
+        return SimpleNamespace(returncode=2, stdout="one\n", stderr="two: wrong\n")
+
+    monkeypatch.setattr(building.subprocess, "run", failing)
     with pytest.raises(RunError, match=r"(?s)failed \(exit status 2\).*two: wrong"):
         building.build(root)
+    ((command, folder),) = seen
+    assert folder == root
+    source = root / "_build" / "source"
+    assert str(source) in command
+    assert command[command.index("--toc") + 1] == str(source / "book" / "_toc.yml")
+    assert command[command.index("--path-output") + 1] == str(root)
+    assert "-W" in command

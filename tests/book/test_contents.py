@@ -5,7 +5,7 @@ import yaml
 from mmlego.book.contents import contents, contents_text
 from mmlego.book.pages import executed_pages
 from mmlego.data.cards.catalog import list_cards
-from mmlego.runs.settings import SETTINGS, BlockSettings
+from mmlego.runs.catalogue import CATALOGUE
 
 CARDS = {card.name: card for card in list_cards()}
 
@@ -32,7 +32,7 @@ def test_every_card_is_a_chapter_and_every_page_is_listed_once(shelf):
 
 def test_pages_of_no_cohort_are_parts_of_the_answer_or_of_the_methods(shelf):
     root, write = shelf
-    names = [n for n, kind in SETTINGS.items() if not issubclass(kind, BlockSettings)]
+    names = [name for name, entry in CATALOGUE.items() if not entry.has_cohort]
     for name in names:
         write(f"{name}.ipynb")
     parts = {

@@ -1,51 +1,19 @@
 from __future__ import annotations
 
-import json
-
-import pandas as pd
 import pytest
 
 from mmlego.book.home import answer_page
-from mmlego.runs.results import COLUMNS
 from mmlego.studies.answer.contrasts import BEST, MERGE
 
 
 @pytest.fixture
-def results(tmp_path):
-    """Five repeats of the merge and the best block."""
-    rows = [
-        dict.fromkeys(COLUMNS, "")
-        | {
-            "cohort": "toy",
-            "method": method,
-            "variant": variant,
-            "modalities": "clin+img",
-            "split_unit": "patient",
-            "metric": "c_index",
-            "grid": "paper",
-            "n_train": 70,
-            "n_test": 15,
-            "seconds": 1.0,
-            "device": "cpu",
-            "run_id": "x",
-            "repeat": repeat,
-            "value": base + repeat / 100,
-        }
-        for method, variant, base in (
-            ("lego_merge", "default", 0.7),
-            ("lego_block", "best by validation", 0.6),
-        )
-        for repeat in range(1, 6)
-    ]
-    pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
-    record = {
-        "run_id": "x",
-        "parameters": {"grid": "paper", "cohort": "toy", "split_unit": "patient"},
-        "data": {"name": "toy", "metric": "c_index", "tables": ["clin"], "published": {}},
-    }
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "x.json").write_text(json.dumps(record))
-    return tmp_path
+def answers(results):
+    """A folder of results: five repeats of the merge and the best block."""
+    results.facts("toy")
+    for label, base in ((MERGE, 0.7), (BEST, 0.6)):
+        results.add(label, [base + repeat / 100 for repeat in range(1, 6)], "toy")
+    results.write()
+    return results.folder
 
 
 def test_without_results_it_says_so_and_names_no_folder_of_the_machine(tmp_path):
@@ -54,8 +22,8 @@ def test_without_results_it_says_so_and_names_no_folder_of_the_machine(tmp_path)
     assert str(tmp_path) not in text
 
 
-def test_answer_figure_and_table(results, tmp_path):
-    text = answer_page(results, tmp_path / "generated")
+def test_answer_figure_and_table(answers, tmp_path):
+    text = answer_page(answers, tmp_path / "generated")
     assert text.startswith('<div class="mml-answer">\n\nOn 1 real cohort, ')
     assert f"better than the best single block for {MERGE} on `toy`" in text
     assert f"* **{MERGE} against {BEST}**: better in 1, worse in 0" in text
@@ -68,7 +36,7 @@ def test_answer_figure_and_table(results, tmp_path):
     assert "paper" in rows[2]
 
 
-def test_the_same_results_give_the_same_page(results, tmp_path):
-    first = answer_page(results, tmp_path / "a"), (tmp_path / "a" / "answer.svg").read_bytes()
-    second = answer_page(results, tmp_path / "b"), (tmp_path / "b" / "answer.svg").read_bytes()
+def test_the_same_results_give_the_same_page(answers, tmp_path):
+    first = answer_page(answers, tmp_path / "a"), (tmp_path / "a" / "answer.svg").read_bytes()
+    second = answer_page(answers, tmp_path / "b"), (tmp_path / "b" / "answer.svg").read_bytes()
     assert first[0] == second[0]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from mmlego.book.pages import ORDER, TITLES, executed_pages
-from mmlego.runs.settings import SETTINGS, BlockSettings
+import pytest
+
+from mmlego.book.pages import executed_pages
+from mmlego.errors import SettingsError
 
 
 def test_pages_are_found_by_where_they_lie(shelf):
@@ -11,8 +13,8 @@ def test_pages_are_found_by_where_they_lie(shelf):
     found = {page.notebook: page for page in executed_pages(root)}
     assert (found["summary"].cohort, found["summary"].title) == ("", "Blocks, merge and fusion")
     merge = found["merge"]
-    assert (merge.grid, merge.cohort, merge.unit) == ("paper", "tcga-blca", "row")
-    assert merge.title == "Merging blocks (paper grid, splits by row)"
+    assert (merge.condition, merge.cohort, merge.unit) == ("paper", "tcga-blca", "row")
+    assert merge.title == "Merging blocks (paper, splits by row)"
     assert merge.path.as_posix() == "book/runs/paper/tcga-blca/merge-row.ipynb"
 
 
@@ -20,15 +22,27 @@ def test_a_page_says_whose_division_it_rests_on(shelf):
     root, write = shelf
     write("a/rosmap/mm_dynamics-official_full.ipynb")
     (page,) = executed_pages(root)
-    assert page.title == (
-        "MM dynamics and its ablations (a grid, official split, no validation part)"
-    )
+    assert page.title == ("MM dynamics and its ablations (a, official split, no validation part)")
 
 
-def test_every_notebook_has_a_title_and_those_of_a_cohort_a_place():
-    assert set(TITLES) == set(SETTINGS)
-    assert len(set(TITLES.values())) == len(TITLES)
-    assert set(ORDER) == {n for n, kind in SETTINGS.items() if issubclass(kind, BlockSettings)}
+def test_a_page_of_the_reader_says_so(shelf):
+    root, write = shelf
+    mine = write("quick/wdbc/merge.ipynb").relative_to(root)
+    write("quick/wdbc/fuse.ipynb")
+    alone = write("table1.ipynb").relative_to(root)
+    titles = {page.notebook: page.title for page in executed_pages(root, {mine, alone})}
+    assert titles == {
+        "merge": "Merging blocks (quick, your run)",
+        "fuse": "Fusing blocks (quick)",
+        "table1": "The main table (your run)",
+    }
+
+
+def test_a_page_of_an_unknown_notebook_is_an_error(shelf):
+    root, write = shelf
+    write("paper/a/forgotten.ipynb")
+    with pytest.raises(SettingsError, match=r"forgotten\.ipynb: unknown notebook 'forgotten'"):
+        executed_pages(root)
 
 
 def test_reading_order(shelf):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 from io import StringIO
 
 import pytest
@@ -12,7 +14,6 @@ from mmlego.errors import RunError
 from mmlego.runs import launch as launching
 from mmlego.runs.grid import plan
 from mmlego.runs.launch import GridReport, failure_lines
-from mmlego.runs.record import write_record
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_relative_results_reach_the_workflow_as_an_absolute_path(tmp_path, monke
             return 0
 
     monkeypatch.setattr(launching.subprocess, "Popen", Ended)
-    monkeypatch.setattr(launching, "plan", lambda path, results: [])
+    monkeypatch.setattr(launching, "plan", lambda path, results, given: [])
     monkeypatch.chdir(tmp_path)
     launching.run_grid("g.yaml", results="out", console=Console(file=StringIO()))
     assert f"results={tmp_path / 'out'}" in seen["command"]
@@ -74,29 +75,94 @@ def test_relative_results_reach_the_workflow_as_an_absolute_path(tmp_path, monke
     assert "--keep-going" in seen["command"]
 
 
+def test_given_parameters_and_force_reach_the_workflow(tmp_path, runs, monkeypatch):
+    seen = {}
+
+    class Ended:
+        def __init__(self, command, **options):
+            seen["command"] = command
+
+        def poll(self):
+            return 0
+
+    monkeypatch.setattr(launching.subprocess, "Popen", Ended)
+    monkeypatch.setattr(launching, "_read_anyway", lambda runs: None)
+    launching.run_grid(
+        tmp_path / "grid.yaml",
+        results=str(tmp_path / "results"),
+        given={"n": "64", "draws": 3},
+        force=True,
+        console=Console(file=StringIO()),
+    )
+    assert 'parameters=["n=64", "draws=3"]' in seen["command"]
+    assert "force=1" in seen["command"]
+
+
+def test_words_of_a_job():
+    words = launching.job_words("g.yaml", "x-1", results="", given={}, force=False)
+    assert words == ["--grid", "g.yaml", "--only", "x-1"]
+    given = {"methods": "[snn, abmil]"}
+    more = launching.job_words("g.yaml", "x-1", results="r", given=given, force=True)
+    assert more == [*words, "--results", "r", "-p", "methods=[snn, abmil]", "--force"]
+
+
+@pytest.mark.slow
+def test_a_job_gets_every_word_as_it_was_given(tmp_path, repository, monkeypatch):
+    """Spaces, quotes and signs of the shell in names and values come through, and run nothing."""
+    monkeypatch.chdir(repository)
+    folder, odd = tmp_path / "a b'c", "x y; \"$HOME\" `date` 'z' {params}"
+    folder.mkdir()
+    grid = folder / "g.yaml"
+    entry = {"notebook": "benchmark", "parameters": {"cohort": "wdbc"}}
+    grid.write_text(yaml.safe_dump({"name": "odd", "description": "x", "runs": [entry]}))
+    given = {"pathways": odd, "methods": "[snn, coxnet]"}
+    (run,) = plan(grid, results=str(folder / "r"), given=given)
+    assert run.parameters["pathways"] == odd
+    config = {
+        "grid": grid,
+        "results": folder / "r",
+        "parameters": json.dumps([f"{name}={value}" for name, value in given.items()]),
+        "force": 1,
+    }
+    command = launching._command(config, 1, ["--dry-run", "--printshellcmds"])
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    (line,) = {
+        line.split("mmlego run ", 1)[1]
+        for line in (done.stdout + done.stderr).splitlines()
+        if "mmlego run " in line
+    }
+    wanted = launching.job_words(
+        str(grid), run.run_id, results=str(folder / "r"), given=given, force=True
+    )
+    assert shlex.split(line) == wanted
+
+
 @pytest.fixture
-def kept(runs):
+def kept(runs, made_up_run):
     """Write a record into the folder of results; returns its path and the folder."""
     folder = runs[0].ticket.parents[2]
 
-    def write(run_id, grid):
-        content = {"run_id": run_id, "parameters": {"grid": grid}, "outcomes": []}
-        return write_record(content, folder)
+    def write(run_id, grid, notebook="signal_interference"):
+        content = {"run_id": run_id, "notebook": notebook, "parameters": {"grid": grid}}
+        return made_up_run(folder, content)
 
     return write, folder
 
 
-def test_records_that_a_grid_no_longer_plans_are_set_aside(runs, kept):
+def test_records_that_a_grid_makes_anew_with_other_settings_are_set_aside(runs, kept):
     write, folder = kept
-    planned, other = write(runs[0].run_id, "tested"), write("unimodal-x-1", "another")
-    manual, old = write("unimodal-x-2", "manual"), write("unimodal-x-3", "tested")
-    content = old.read_text()
+    planned, other = write(runs[0].run_id, "tested"), write("signal_interference-1", "another")
+    manual, old = write("signal_interference-2", "manual"), write("signal_interference-3", "tested")
+    elsewhere = write("properties-4", "tested", notebook="properties")
+    content = (old / "record.json").read_text()
     launching._set_aside(runs, folder)
-    assert [path.is_file() for path in (planned, other, manual, old)] == [True, True, True, False]
+    left = [place.is_dir() for place in (planned, other, manual, elsewhere, old)]
+    assert left == [True, True, True, True, False]
     aside = folder / "artifacts" / "superseded"
-    assert {path.name: path.read_text() for path in aside.iterdir()} == {old.name: content}
+    moved = {place.name: (place / "record.json").read_text() for place in aside.iterdir()}
+    assert moved == {old.name: content}
     launching._set_aside(runs, folder)
-    assert len(list((folder / "runs").iterdir())) == 3
+    assert len(list((folder / "runs").iterdir())) == 4
 
 
 def test_nothing_to_set_aside_makes_no_folder(runs, kept):
@@ -191,7 +257,7 @@ def test_time_left(passed, todo, left, text):
 
 @pytest.mark.slow
 def test_a_failing_run_stops_only_what_needs_it(tmp_path, launch):
-    """One cohort does not exist: the rest is finished, and the report names what is not."""
+    """One run asks for a table that is not there: the rest is finished, and the report says so."""
     grid = tmp_path / "grid.yaml"
     tiny = {
         "repeats": 1,
@@ -206,8 +272,8 @@ def test_a_failing_run_stops_only_what_needs_it(tmp_path, launch):
         "description": "x",
         "defaults": tiny | {"max_samples": 90},
         "runs": [
-            {"notebook": "unimodal", "matrix": {"cohort": ["no-such-cohort"]}},
-            {"notebook": "merge", "matrix": {"cohort": ["no-such-cohort"]}},
+            {"notebook": "unimodal", "parameters": {"cohort": "wdbc", "modalities": ["none"]}},
+            {"notebook": "merge", "parameters": {"cohort": "wdbc", "modalities": ["none"]}},
             {"notebook": "signal_interference", "parameters": {"n": 64, "draws": 2}},
         ],
     }
@@ -217,11 +283,10 @@ def test_a_failing_run_stops_only_what_needs_it(tmp_path, launch):
     assert "1 of 3 runs finished" in done.said
     failed = [line for line in done.said.splitlines() if line.startswith("failed  ")]
     assert len(failed) == 2
-    reason = "cohort 'no-such-cohort': expected one of"
-    assert any("unimodal-no-such-cohort" in line and reason in line for line in failed)
-    assert any("merge-no-such-cohort" in line and "not finished" in line for line in failed)
+    assert any("unimodal-wdbc" in line and "modality 'none'" in line for line in failed)
+    assert any("merge-wdbc" in line and "not finished" in line for line in failed)
     assert "Traceback" not in done.said
-    finished = {path.name.split("-")[0] for path in (tmp_path / "results" / "runs").glob("*.json")}
+    finished = {path.name.split("-")[0] for path in (tmp_path / "results" / "runs").iterdir()}
     assert finished == {"signal_interference"}
-    assert not list((tmp_path / "results" / "runs").glob("*no-such-cohort*"))
+    assert not list((tmp_path / "results" / "runs").glob("*wdbc*"))
     assert not list((tmp_path / "results" / "pages").rglob("*.draft*"))

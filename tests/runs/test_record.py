@@ -13,16 +13,16 @@ from mmlego.errors import RunError
 from mmlego.learning.metrics.scores import auc, concordance_index
 from mmlego.reporting import outcomes as views
 from mmlego.runs import record as records
+from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.record import (
     make_record,
-    numeric_code,
     plain,
     read_record,
     read_records,
     read_table,
     write_record,
 )
-from mmlego.runs.settings import SETTINGS, MergeSettings
+from mmlego.runs.settings import MergeSettings
 
 
 def test_plain_makes_builtins():
@@ -113,24 +113,11 @@ def test_record_holds_all_that_is_needed_to_repeat_a_run(made):
     for name in ("code", "modules", "revision", "versions", "hardware", "started", "finished"):
         assert about[name], name
     assert about["data"] == {"n": 198}
+    assert about["code"] == code_digest(*numeric_code("merge"))
+    assert about["headline"] is False
     assert about["extra"] == {"x": 0.5}
     assert about["modules"]["mmlego.lego.merge"]
     json.dumps(about, allow_nan=False)
-
-
-def test_every_notebook_names_code_that_is_there():
-    """A module that is not found would count as code that never changes."""
-    assert set(records._NUMERIC_CODE) <= set(SETTINGS)
-    for notebook in SETTINGS:
-        assert code_digest(*numeric_code(notebook)) != code_digest(), notebook
-
-
-def test_notebooks_that_train_on_their_own_have_code_of_their_own(made):
-    assert made.about["code"] == code_digest(*numeric_code("merge"))
-    assert numeric_code("merge") == numeric_code("unimodal") == numeric_code("fuse")
-    for notebook in ("benchmark", "tuning", "robustness", "properties"):
-        assert numeric_code(notebook) != numeric_code("merge")
-        assert numeric_code(notebook) != numeric_code("unimodal")
 
 
 def test_record_keeps_every_prediction_and_the_rest_of_headline_rows(made):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,9 @@ from jupyter_core.utils import ensure_event_loop
 
 from mmlego.errors import CardError, RunError, SettingsError
 from mmlego.runs import runner
+from mmlego.runs.catalogue import CATALOGUE
+from mmlego.runs.files import write_text
+from mmlego.runs.results import TABLE
 from mmlego.runs.runner import run_notebook, settings_for
 
 NAME = "signal_interference"
@@ -57,11 +61,11 @@ def test_numpy_scalars_and_paths_are_cast(project):
     assert type(found.draws) is int
 
 
-def test_notebook_without_settings_is_refused(project):
+def test_notebook_that_is_not_in_the_catalogue_is_refused(project):
     source = project.write()
     other = source.with_name("other.ipynb")
     source.rename(other)
-    with pytest.raises(RunError, match="'other': has no settings"):
+    with pytest.raises(SettingsError, match="unknown notebook 'other'"):
         run_notebook(other)
 
 
@@ -250,7 +254,7 @@ def test_failed_run_keeps_what_was_finished_before_but_not_as_finished(run, proj
 
 
 def _finished_at(project):
-    path = project.results / "runs" / f"{project.settings().run_id}.json"
+    path = project.results / "runs" / project.settings().run_id / "record.json"
     return json.loads(path.read_text())["finished"]
 
 
@@ -293,17 +297,49 @@ def test_edited_copy_of_a_notebook_is_another_run(run, project):
     assert report.status == "done"
 
 
-def test_summary_is_never_finished(project, monkeypatch):
-    assert runner.READS_RESULTS_ONLY[-1] == "amc_overview"
-    settings = settings_for(NAME, {"results": str(project.results)})
-    monkeypatch.setattr(runner, "READS_RESULTS_ONLY", (NAME,))
-    assert not runner.is_finished(settings, project.folder / "x")
+@pytest.fixture
+def reader(monkeypatch):
+    """The project's notebook as one that reads results only."""
+    entry = replace(CATALOGUE[NAME], reads_results=True)
+    monkeypatch.setitem(CATALOGUE, NAME, entry)
+
+
+def test_what_reads_results_is_never_finished(run, project, reader):
+    assert run().status == "done"
+    assert run().status == "done"
+
+
+def test_what_reads_results_finds_a_table_of_all_records(run, project, reader):
+    write_text(project.results / TABLE, "old")
+    project.write(project.recording(), f"assert open(results + '/{TABLE}', 'rb').read() != b'old'")
+    assert run().status == "done"
+
+
+# --- where results go
+
+
+def test_force_reaches_the_notebook(run, project):
+    """It trains anew what records and stored fits know."""
+    project.write(project.recording(), "assert force")
+    with pytest.raises(RunError, match="AssertionError"):
+        run()
+    assert run(force=True).status == "done"
+
+
+def test_a_run_goes_to_results_that_are_not_published(project):
+    """A clone stays clean: what a reader runs is not part of the repository."""
+    project.results = project.folder / "results" / "local"
+    project.write(project.recording())
+    report = run_notebook(NAME, {})
+    assert report.page == project.results / "notebooks" / f"{report.run_id}.ipynb"
+    assert (project.results / "runs" / report.run_id / "record.json").is_file()
+    assert [path.name for path in (project.folder / "results").iterdir()] == ["local"]
 
 
 @pytest.mark.slow
 def test_damaged_record_is_an_error(run, project):
     run()
-    (project.results / "runs" / f"{project.settings().run_id}.json").write_text("{")
+    (project.results / "runs" / project.settings().run_id / "record.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read .*; delete it and run again"):
         run()
 

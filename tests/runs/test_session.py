@@ -45,7 +45,7 @@ def test_opening_takes_the_parameters_of_a_namespace(tmp_path):
 
 
 def test_unknown_notebook():
-    with pytest.raises(SettingsError, match="got 'merg'"):
+    with pytest.raises(SettingsError, match="unknown notebook 'merg'; did you mean 'merge'"):
         open_session("merg", {})
 
 

@@ -5,16 +5,9 @@ import json
 
 import pytest
 
+from mmlego.bench.settings import IGNORED_AT_DEFAULT, unknown_name
 from mmlego.errors import SettingsError
-from mmlego.runs.settings import (
-    LATER_NAMES,
-    SETTINGS,
-    FuseSettings,
-    MergeSettings,
-    SignalSettings,
-    UnimodalSettings,
-    unknown_name,
-)
+from mmlego.runs.settings import FuseSettings, MergeSettings, SignalSettings, UnimodalSettings
 
 
 def test_unknown_parameter_is_refused_with_the_nearest_name():
@@ -96,7 +89,7 @@ def test_a_run_keeps_its_id_when_settings_are_added(kind, run_id):
 
 
 def test_settings_that_came_later_count_where_they_differ():
-    for name in LATER_NAMES:
+    for name in IGNORED_AT_DEFAULT:
         assert name not in UnimodalSettings().identity()
     later = UnimodalSettings(output_bias="base_rate")
     assert later.identity()["output_bias"] == "base_rate"
@@ -127,7 +120,3 @@ def test_notebooks_share_blocks_exactly_if_their_signatures_agree():
     other = UnimodalSettings(cohort="wdbc", epochs=3)
     assert merge.block_signature() == same.block_signature()
     assert merge.block_signature() != other.block_signature()
-
-
-def test_every_notebook_is_known_by_its_own_name():
-    assert {name: kind.notebook for name, kind in SETTINGS.items()} == {n: n for n in SETTINGS}

@@ -91,13 +91,13 @@ class FitStore:
         self._remedy = ""
 
     def for_reading(self, remedy: str) -> FitStore:
-        """The same store, to which nothing may be added.
+        """The same store, to which nothing may be added, so that all that is there counts.
 
         Args:
             remedy: What the error of a missing fit tells to do.
         """
         twin = copy.copy(self)
-        twin.read_only, twin._remedy = True, f"; {remedy}"
+        twin.read_only, twin.fresh, twin._remedy = True, False, f"; {remedy}"
         return twin
 
     def recall(self, key: str) -> dict[str, Any] | None:

@@ -62,7 +62,7 @@ def load_studies(results: Path) -> list[Study]:
     if not studies:
         raise RunError(
             "AMC over its data sets: expected a run of 'amc', found none; make one with: mmlego "
-            "run --grid experiments/amc.yaml"
+            "run --grid experiments/full.yaml"
         )
     return studies
 

@@ -14,26 +14,12 @@ from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.reporting.published import role_of
+from mmlego.runs.catalogue import in_summary
 from mmlego.runs.record import read_records
 from mmlego.runs.results import load_metrics
 from mmlego.runs.session import Session
 
 MANUAL = "manual"
-# The main table has a page of its own; here stand the notebooks that train, merge and fuse blocks.
-_OTHER_PAGES = (
-    "amc-",
-    "amc_ablations-",
-    "benchmark-",
-    "block_ablations-",
-    "disjoint_training-",
-    "image_dynamics-",
-    "mm_dynamics-",
-    "robustness-",
-    "tcp_confidence-",
-    "token_rebalancing-",
-    "tuning-",
-    "weight_merging-",
-)
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
 GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"
@@ -82,7 +68,7 @@ def load_from(results: Path) -> Overview:
     """
     metrics = load_metrics(results)
     metrics = metrics[(metrics["grid"] != MANUAL) & (metrics["cohort"] != "")]
-    metrics = metrics[~metrics["run_id"].str.startswith(_OTHER_PAGES)]
+    metrics = metrics[in_summary(metrics["run_id"])]
     if metrics.empty:
         raise RunError(
             "summary: no results of any grid; run `mmlego run --grid experiments/quick.yaml` first"

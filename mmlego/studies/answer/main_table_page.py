@@ -19,7 +19,7 @@ from mmlego.studies.answer import main_table
 from mmlego.studies.answer.contrasts import key_of
 from mmlego.studies.answer.main_table import Task
 
-_LADDER_COHORT, _LADDER_GRID = "physionet2012-mortality", "icu"
+_LADDER_COHORT, _LADDER_CONDITION = "physionet2012-mortality", "icu"
 # (method, arm, chosen by, tuning epochs) -> step of the ladder of Figure 4
 _LADDER = {
     (SNN, "", "", 0): "SNN, static",
@@ -111,7 +111,7 @@ def ladder_figure(session: Session) -> Figure | None:
     metrics = load_metrics(session.results)
     part = metrics[
         (metrics["cohort"] == _LADDER_COHORT)
-        & (metrics["grid"] == _LADDER_GRID)
+        & (metrics["grid"] == _LADDER_CONDITION)
         & (metrics["metric"] == "auc")
     ]
     rows = []
@@ -147,7 +147,7 @@ def tuning_table(session: Session, tasks: list[Task]) -> pd.DataFrame:
 
 def _given(session: Session) -> list[Task]:
     grids = {r["parameters"]["grid"] for r in main_table.benchmark_records(session.results)}
-    if main_table.PUBLISHED_GRID not in grids:
+    if main_table.PUBLISHED_CONDITION not in grids:
         return []
     return main_table.load_tasks(session.results, hyperparameters="given")
 

@@ -8,6 +8,7 @@ from mmlego.bench.common_starts import LATENT_AND_HEAD, latent_and_head
 from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.settings import BlockSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import derived_seed
@@ -15,7 +16,7 @@ from mmlego.bench.withholding import divide_patients
 from mmlego.data.folds.fold import Fold
 from mmlego.methods.method import DIVIDED
 from mmlego.methods.registry import in_role
-from mmlego.runs.settings import BlockSettings, DisjointSettings
+from mmlego.runs.settings import DisjointSettings
 from mmlego.studies.robustness.models import methods_on, score_on
 
 END_TO_END = in_role(DIVIDED)

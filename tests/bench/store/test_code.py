@@ -88,37 +88,6 @@ def test_what_cannot_change_a_number_is_named_as_it_is_called():
     assert all(codes._file_of(name) for name in codes._NOT_NUMERIC)
 
 
-def test_code_that_decides_numbers_is_in_the_digest_of_a_run():
-    """Loaders and splits decide what data a run sees, comparisons which rows it has."""
-    from mmlego.runs.record import numeric_code
-
-    code = [*numeric_code("unimodal"), *numeric_code("signal_interference")]
-    seen, waiting = set(), [module.__name__ for module in code]
-    while waiting:
-        name = waiting.pop()
-        path = codes._file_of(name)
-        if path is None or name in seen:
-            continue
-        seen.add(name)
-        waiting += codes._imports(ast.parse(path.read_text()), name)
-    wanted = {
-        "mmlego.lego.block",
-        "mmlego.lego.merge",
-        "mmlego.lego.fuse",
-        "mmlego.learning.loop",
-        "mmlego.data.folds.fold",
-        "mmlego.data.folds.splits",
-        "mmlego.data.cohorts.load",
-        "mmlego.data.folds.tabular",
-        "mmlego.data.sources.omics.tcga",
-        "mmlego.models.baselines.first_present",
-        "mmlego.studies.lego.run",
-        "mmlego.studies.checks.interference",
-        "mmlego.studies.checks.signals",
-    }
-    assert wanted <= seen
-
-
 def test_notebook_digest_keeps_cells_apart():
     assert notebook_digest(["a", "b"]) != notebook_digest(["ab"])
     assert notebook_digest(["a", "b"]) != notebook_digest(["b", "a"])

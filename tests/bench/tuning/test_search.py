@@ -13,6 +13,7 @@ import yaml
 
 from mmlego.bench import training
 from mmlego.bench.fold_bench import Bench
+from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.tuning import search as tuning
 from mmlego.bench.tuning.search import Search, Study, search, sentence, tasks
@@ -22,7 +23,6 @@ from mmlego.errors import RunError, SettingsError, TrainingError
 from mmlego.methods.method import EITHER
 from mmlego.methods.names import LEGO_FUSE
 from mmlego.methods.registry import METHODS, networks
-from mmlego.runs.settings import TuningSettings
 from mmlego.studies.search.run import write_chosen
 
 SNN = "snn on table"

@@ -7,6 +7,7 @@ import inspect
 import optuna
 import pytest
 
+from mmlego.bench.settings import TuningSettings
 from mmlego.bench.training import build_block, build_encoder
 from mmlego.bench.tuning import space
 from mmlego.bench.tuning.space import given_values, light_values, readable, suggest
@@ -16,7 +17,6 @@ from mmlego.methods.method import AS_A_WHOLE, FUSED
 from mmlego.methods.names import CONVNET, LEGO_BLOCK, LEGO_FUSE, SNN
 from mmlego.methods.registry import METHODS
 from mmlego.models.amc import AMC, AMCOptions
-from mmlego.runs.settings import TuningSettings
 
 SEARCHED = [name for name, method in METHODS.items() if method.trained in (AS_A_WHOLE, FUSED)]
 

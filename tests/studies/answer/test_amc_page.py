@@ -81,7 +81,7 @@ def test_the_run_with_the_most_repeats_by_patient_counts(write):
 
 
 def test_without_a_run_the_error_says_what_to_do(write):
-    with pytest.raises(RunError, match=r"expected a run of 'amc'.*experiments/amc.yaml"):
+    with pytest.raises(RunError, match=r"expected a run of 'amc'.*experiments/full.yaml"):
         load_studies(write("synthetic"))
 
 

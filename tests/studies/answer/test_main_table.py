@@ -37,7 +37,7 @@ def test_searched_values_are_preferred_even_with_fewer_repeats(results):
 def test_runs_at_the_published_settings_alone(results):
     """Other runs without a search have settings of their own."""
     results.benchmark({MERGED: [0.6] * 9}, grid="table1", tuned=False)
-    results.benchmark({MERGED: [0.7] * 2}, grid=league.PUBLISHED_GRID, tuned=False)
+    results.benchmark({MERGED: [0.7] * 2}, grid=league.PUBLISHED_CONDITION, tuned=False)
     results.benchmark({MERGED: [0.8] * 9}, grid="table1")
     assert _value(load_tasks(results.folder, hyperparameters="given"), "toy") == 0.7
 

@@ -10,7 +10,7 @@ from mmlego.methods.estimators import REGRESSION
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.studies.answer import main_table_page
-from mmlego.studies.answer.main_table import PUBLISHED_GRID, load_tasks, main_table
+from mmlego.studies.answer.main_table import PUBLISHED_CONDITION, load_tasks, main_table
 
 ALL = "clin+img+rna"
 MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title
@@ -105,7 +105,7 @@ def test_tuned_minus_given_on_shared_repeats(results):
     rows = {ROWS[MERGE]: [0.7, 0.8, 0.6], ROWS["cox"]: [0.7] * 3}
     results.benchmark(rows, "one")
     given = {ROWS[MERGE]: [0.5, 0.7], ROWS["cox"]: [0.7] * 2}
-    results.benchmark(given, "one", grid=PUBLISHED_GRID, tuned=False)
+    results.benchmark(given, "one", grid=PUBLISHED_CONDITION, tuned=False)
     results.benchmark(rows, "two")
     session = SimpleNamespace(results=results.folder)
     (row,) = main_table_page.tuning_table(session, load_tasks(results.folder)).to_dict("records")
@@ -120,7 +120,7 @@ def test_tuned_minus_given_on_shared_repeats(results):
     }
 
 
-@pytest.mark.parametrize("grid", ["table1", PUBLISHED_GRID])
+@pytest.mark.parametrize("grid", ["table1", PUBLISHED_CONDITION])
 def test_nothing_ran_both_ways(results, noise, grid):
     results.benchmark({ROWS[MERGE]: 0.6 + noise}, "one", grid=grid, tuned=grid == "table1")
     session = SimpleNamespace(results=results.folder)
