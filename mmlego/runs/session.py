@@ -21,6 +21,7 @@ from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.outcome import Outcome, tidy
 from mmlego.bench.settings import BlockSettings, RunSettings
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.tuning.values import values_digest
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cards.locate import find_extra
@@ -38,6 +39,7 @@ from mmlego.runs.catalogue import notebook_entry
 from mmlego.runs.record import make_record, write_record
 from mmlego.runs.results import collect
 
+PUBLISHED, SEARCHED = "published", "searched"
 _PLAIN = re.compile(r"[\w.+/-]+")
 
 
@@ -70,7 +72,7 @@ class Session:
     def protocol(self) -> str:
         """``searched`` where hyper-parameters were searched, else ``published``."""
         tuned = getattr(self.settings, "hyperparameters", "given") == "tuned"
-        return "searched" if tuned else "published"
+        return SEARCHED if tuned else PUBLISHED
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -171,12 +173,17 @@ class Session:
     def _data_facts(self) -> dict[str, Any]:
         if not isinstance(self.settings, BlockSettings):
             return {}
-        return self.cohort.describe() | {
-            "fingerprint": self.cohort.fingerprint(),
-            "metric": main_metric(self.cohort),
-            "tables": tables_of(self.cohort),
-            "published": published_entry(self.cohort.card),
-        }
+        searched = {"values": values_digest(self.cohort.name)}
+        return (
+            self.cohort.describe()
+            | (searched if self.protocol == SEARCHED else {})
+            | {
+                "fingerprint": self.cohort.fingerprint(),
+                "metric": main_metric(self.cohort),
+                "tables": tables_of(self.cohort),
+                "published": published_entry(self.cohort.card),
+            }
+        )
 
 
 @dataclass(frozen=True)

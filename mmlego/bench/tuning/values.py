@@ -5,6 +5,8 @@ One file per cohort, ``experiments/tuned/<cohort>.yaml``, written by ``mmlego tu
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,3 +83,13 @@ def load_values(hyperparameters: str, cohort: str) -> TunedValues:
         ) from None
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as problem:
         raise RunError(f"tuned values of '{cohort}': {path} cannot be read ({problem})") from None
+
+
+def values_digest(cohort: str) -> str:
+    """Hash of the values that were chosen for a cohort; empty where there are none."""
+    try:
+        studies = load_values("tuned", cohort).studies
+    except RunError:
+        return ""
+    text = json.dumps({name: study["values"] for name, study in studies.items()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
