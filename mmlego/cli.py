@@ -141,7 +141,7 @@ def _run_planned(grid: Path, only: str, given: dict, results: str, force: bool) 
     """
     from mmlego.data.paths import results_folder
     from mmlego.runs.files import write_text
-    from mmlego.runs.grid import plan
+    from mmlego.runs.grids.grid import plan
     from mmlego.runs.runner import run_notebook
 
     planned = {item.run_id: item for item in plan(grid, results=results, given=given)}
@@ -162,7 +162,7 @@ def _run_grid(
 ) -> None:
     import shlex
 
-    from mmlego.runs.launch import failure_lines, run_grid
+    from mmlego.runs.grids.launch import failure_lines, run_grid
 
     report = run_grid(
         grid,
@@ -192,7 +192,7 @@ def plan(
     publish: Annotated[bool, typer.Option("--publish", help="The published results.")] = False,
 ) -> None:
     """Show the runs of a grid, and which are finished, without running anything."""
-    from mmlego.runs.grid import plan as plan_of
+    from mmlego.runs.grids.grid import plan as plan_of
 
     for item in plan_of(grid, results=_where(results, publish), given=_pairs(parameter)):
         typer.echo(
@@ -219,7 +219,7 @@ def tune(
     from mmlego.bench.tuning.search import search, storage_path
     from mmlego.runs.runner import settings_for
     from mmlego.runs.session import Session
-    from mmlego.runs.settings import TuningSettings
+    from mmlego.bench.settings import TuningSettings
     from mmlego.studies.search.run import write_chosen
 
     given = _from_file(params_file) | _pairs(parameter) | {"cohort": cohort}
@@ -237,10 +237,33 @@ def results_collect(
 ) -> None:
     """Make the table of results anew from the records of all runs, by default in results/local."""
     from mmlego.data.paths import results_folder
-    from mmlego.runs.results import collect
+    from mmlego.runs.records.results import collect
 
     frame = collect(results_folder(_where(results, publish)))
     typer.echo(f"{len(frame)} rows from {frame['run_id'].nunique()} runs")
+
+
+@results_app.command("status")
+def results_status(
+    results: Annotated[str, typer.Option(help="Folder of results.")] = "",
+    data: Annotated[bool, typer.Option(help="Load cohorts to see whether data changed.")] = True,
+) -> None:
+    """Say of every published record whether it is current, outdated (and why), or superseded."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmlego.data.paths import published_results
+    from mmlego.runs.records.status import statuses
+
+    found = statuses(Path(results) if results else published_results(), data=data)
+    table = Table("run", "state", "why", box=None)
+    for one in found:
+        table.add_row(one.run_id, one.state, one.why)
+    Console().print(table)
+    counts = Counter(one.state for one in found)
+    typer.echo(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
 
 
 @book_app.command("prepare")

@@ -21,8 +21,8 @@ from mmlego.data import ClassTarget, Cohort, Modality, SurvivalTarget
 from mmlego.data.folds.fold import Fold, make_fold
 from mmlego.data.folds.splits import make_splits
 from mmlego.data.folds.tabular import with_tabular
-from mmlego.runs.record import Record, write_record
-from mmlego.runs.results import COLUMNS, TABLE
+from mmlego.runs.records.record import Record, write_record
+from mmlego.runs.records.results import COLUMNS, TABLE
 from mmlego.runs.session import Session
 from mmlego.runs.settings import SignalSettings, UnimodalSettings
 from mmlego.studies.answer.contrasts import BEST, ENSEMBLE, FUSE, MERGE, Overview, load_from

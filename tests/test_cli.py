@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mmlego import __version__, cli
-from mmlego.runs.results import TABLE
+from mmlego.runs.records.results import TABLE
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_mistakes_in_a_file_of_parameters(call, tmp_path, content):
 @pytest.fixture
 def launched(monkeypatch):
     """What would be handed to the launcher of grids, and to the runner."""
-    from mmlego.runs.launch import GridReport
+    from mmlego.runs.grids.launch import GridReport
     from mmlego.runs.runner import RunReport
 
     seen = {}
@@ -120,7 +120,7 @@ def launched(monkeypatch):
         seen["notebook"] = given, options
         return RunReport(f"{name}-x", "done", 1.0, Path("p.ipynb"))
 
-    monkeypatch.setattr("mmlego.runs.launch.run_grid", grid)
+    monkeypatch.setattr("mmlego.runs.grids.launch.run_grid", grid)
     monkeypatch.setattr("mmlego.runs.runner.run_notebook", notebook)
     return seen
 
@@ -225,3 +225,20 @@ def test_no_arguments_show_help(call):
     status, out, err = call()
     assert "run" in out + err
     assert "Traceback" not in out + err
+
+
+def test_status_lists_every_record_and_counts_states(call, monkeypatch, tmp_path):
+    from mmlego.runs.records import status
+
+    rows = [
+        status.Status("a-1", "merge", "wdbc", status.CURRENT),
+        status.Status("b-2", "fuse", "wdbc", status.OUTDATED, "code changed: mmlego.lego.fuse"),
+        status.Status("c-3", "fuse", "wdbc", status.OUTDATED, "data changed"),
+    ]
+    asked = []
+    monkeypatch.setattr(status, "statuses", lambda place, data: asked.append((place, data)) or rows)
+    code, said, _ = call("results", "status", "--results", str(tmp_path), "--no-data")
+    assert code == 0
+    assert asked == [(tmp_path, False)]
+    assert "code changed: mmlego.lego.fuse" in said
+    assert said.rstrip().endswith("1 current, 2 outdated")

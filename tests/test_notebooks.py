@@ -14,7 +14,7 @@ from mmlego.bench.store.code import code_digest
 from mmlego.runs.catalogue import CATALOGUE
 from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.notebooks import code_cells, default_parameters, failures
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.results import load_metrics
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))

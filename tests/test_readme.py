@@ -36,7 +36,7 @@ def test_targets_of_make_exist(readme, repository):
 
 
 def test_parameters_of_shown_commands_exist(readme, repository, monkeypatch):
-    from mmlego.runs.grid import plan
+    from mmlego.runs.grids.grid import plan
     from mmlego.runs.runner import settings_for
 
     monkeypatch.chdir(repository)

@@ -14,8 +14,8 @@ from mmlego.data.cards.card import Card
 from mmlego.data.cards.catalog import list_cards, load_card
 from mmlego.data.paths import project_root, results_folder
 from mmlego.runs.files import write_text
-from mmlego.runs.record import read_records
-from mmlego.runs.results import collect
+from mmlego.runs.records.record import read_records
+from mmlego.runs.records.results import collect
 
 
 def prepare(root: Path | None = None, results: Path | None = None) -> list[Path]:

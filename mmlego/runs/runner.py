@@ -32,8 +32,8 @@ from mmlego.runs.notebooks import (
     read_notebook,
     source_digest,
 )
-from mmlego.runs.record import read_record
-from mmlego.runs.results import TABLE, collect
+from mmlego.runs.records.record import read_record
+from mmlego.runs.records.results import TABLE, collect
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

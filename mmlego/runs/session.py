@@ -34,10 +34,10 @@ from mmlego.data.paths import published_below, results_folder
 from mmlego.errors import SettingsError
 from mmlego.learning.device import resolve_device
 from mmlego.learning.metrics.scores import main_metric
-from mmlego.runs.archive import Archive
 from mmlego.runs.catalogue import notebook_entry
-from mmlego.runs.record import make_record, write_record
-from mmlego.runs.results import collect
+from mmlego.runs.records.archive import Archive
+from mmlego.runs.records.record import make_record, write_record
+from mmlego.runs.records.results import collect
 
 PUBLISHED, SEARCHED = "published", "searched"
 _PLAIN = re.compile(r"[\w.+/-]+")

@@ -14,7 +14,7 @@ from mmlego.book.build import build
 from mmlego.book.prepare import prepare
 from mmlego.book.source import assemble, source_folder
 from mmlego.errors import RunError
-from mmlego.runs.results import collect
+from mmlego.runs.records.results import collect
 from mmlego.runs.runner import run_notebook
 
 NAME = "signal_interference"

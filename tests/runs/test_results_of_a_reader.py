@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mmlego.runs.archive import Archive
-from mmlego.runs.record import question_of, read_records
-from mmlego.runs.results import TABLE, collect, load_metrics
+from mmlego.runs.records.archive import Archive
+from mmlego.runs.records.record import question_of, read_records
+from mmlego.runs.records.results import TABLE, collect, load_metrics
 from mmlego.runs.session import open_session
 from mmlego.runs.settings import SignalSettings
 

@@ -16,7 +16,7 @@ from mmlego.errors import CardError, RunError, SettingsError
 from mmlego.runs import runner
 from mmlego.runs.catalogue import CATALOGUE
 from mmlego.runs.files import write_text
-from mmlego.runs.results import TABLE
+from mmlego.runs.records.results import TABLE
 from mmlego.runs.runner import run_notebook, settings_for
 
 NAME = "signal_interference"

@@ -13,8 +13,8 @@ from mmlego.bench.training import BLOCK_VARIANTS
 from mmlego.errors import DownloadError, RunError, SettingsError
 from mmlego.runs import session as sessions
 from mmlego.runs.notebooks import cast_parameter
-from mmlego.runs.record import read_record
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.record import read_record
+from mmlego.runs.records.results import load_metrics
 from mmlego.runs.runner import settings_for
 from mmlego.runs.session import command_of, open_session, remake_command
 from mmlego.runs.settings import BenchmarkSettings, MergeSettings, SignalSettings, UnimodalSettings

@@ -12,7 +12,7 @@ import pandas as pd
 from mmlego.errors import RunError
 from mmlego.figures.spread import interval
 from mmlego.methods.names import AMC
-from mmlego.runs.record import read_records
+from mmlego.runs.records.record import read_records
 from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc.page import label_of
 from mmlego.studies.amc.published import published_amc

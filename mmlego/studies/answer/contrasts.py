@@ -15,8 +15,8 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.reporting.published import role_of
 from mmlego.runs.catalogue import in_summary
-from mmlego.runs.record import read_records
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.record import read_records
+from mmlego.runs.records.results import load_metrics
 from mmlego.runs.session import Session
 
 MANUAL = "manual"

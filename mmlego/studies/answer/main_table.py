@@ -15,8 +15,8 @@ from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.published import published_for
 from mmlego.reporting.standings import BEST_TITLE, FOCUS, against, standing_rows, summarize
-from mmlego.runs.record import read_records
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.record import read_records
+from mmlego.runs.records.results import load_metrics
 from mmlego.studies.answer.contrasts import GENERATED, MANUAL
 
 PUBLISHED_CONDITION = "given"

@@ -13,7 +13,7 @@ from mmlego.learning.statistics import pairing, ranks
 from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_FUSE, LEGO_MERGE, SNN
 from mmlego.methods.registry import METHODS
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.results import load_metrics
 from mmlego.runs.session import Session
 from mmlego.studies.answer import main_table
 from mmlego.studies.answer.contrasts import key_of

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.learning.statistics import pairing
 from mmlego.reporting.standings import PUBLISHED_REPEATS, standing_rows
-from mmlego.runs.results import load_metrics
+from mmlego.runs.records.results import load_metrics
 from mmlego.studies.answer.contrasts import GENERATED
 from mmlego.studies.answer.main_table import benchmark_records
 

@@ -15,7 +15,7 @@ from mmlego.bench.tuning.search import Study
 from mmlego.bench.tuning.values import tuned_path
 from mmlego.runs.files import write_text
 from mmlego.runs.provenance import versions
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 
 _HEAD = (
     "# TunedValues on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"

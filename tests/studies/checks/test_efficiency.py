@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mmlego.methods.names import HEALNET, LEGO_FUSE, LEGO_MERGE
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 from mmlego.runs.settings import EfficiencySettings
 from mmlego.studies.checks import efficiency
 from mmlego.studies.checks.costs import Cost

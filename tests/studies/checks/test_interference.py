@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 from mmlego.runs.settings import SignalSettings
 from mmlego.studies.checks import interference
 from mmlego.studies.checks.signals import additive_inverse_pair, merge_signals

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 from mmlego.runs.settings import PropertiesSettings
 from mmlego.studies.checks import properties
 

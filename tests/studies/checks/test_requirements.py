@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmlego.errors import ModalityError
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 from mmlego.runs.settings import RequirementsSettings
 from mmlego.studies.checks import requirements
 from mmlego.studies.checks.contenders import CONTENDERS

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mmlego.bench.tuning.search import Study, Task
-from mmlego.runs.record import plain
+from mmlego.runs.records.record import plain
 from mmlego.studies.search import page
 
 

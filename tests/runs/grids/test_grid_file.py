@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mmlego.errors import RunError
-from mmlego.runs.grid_file import read_grid
+from mmlego.runs.grids.grid_file import read_grid
 
 _ENTRY = "name: x\ndescription: y\n"
 _ASKED = "runs: [{notebook: merge, condition: a}]"

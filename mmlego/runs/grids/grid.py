@@ -14,7 +14,7 @@ from mmlego.bench.settings import BlockSettings, RunSettings
 from mmlego.data.paths import project_root, published_results, results_folder
 from mmlego.errors import RunError
 from mmlego.runs.catalogue import notebook_entry
-from mmlego.runs.grid_file import Grid, GridEntry, read_grid
+from mmlego.runs.grids.grid_file import Grid, GridEntry, read_grid
 from mmlego.runs.runner import check_cohort, done_mark, is_finished, settings_for
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlego.runs.record import HISTORIES, OUTCOMES, PREDICTIONS, read_table
+from mmlego.runs.records.record import HISTORIES, OUTCOMES, PREDICTIONS, read_table
 
 
 class Archive:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mmlego.errors import RunError
-from mmlego.runs.record import make_record, read_record, write_record
-from mmlego.runs.results import COLUMNS, TABLE, collect, load_metrics, rows_of
+from mmlego.runs.records.record import make_record, read_record, write_record
+from mmlego.runs.records.results import COLUMNS, TABLE, collect, load_metrics, rows_of
 from mmlego.runs.settings import SignalSettings
 
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mmlego.runs import status
-from mmlego.runs.record import make_record, read_records, write_record
+from mmlego.runs.records import status
+from mmlego.runs.records.record import make_record, read_records, write_record
+from mmlego.runs.records.status import CURRENT, EARLIER, OUTDATED, SUPERSEDED, statuses
 from mmlego.runs.settings import BenchmarkSettings, MergeSettings
-from mmlego.runs.status import CURRENT, EARLIER, OUTDATED, SUPERSEDED, statuses
 
 
 @pytest.fixture

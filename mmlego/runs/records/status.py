@@ -16,7 +16,7 @@ from mmlego.data.cards.locate import Files
 from mmlego.errors import MMLegoError
 from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.provenance import versions
-from mmlego.runs.record import read_records
+from mmlego.runs.records.record import read_records
 
 CURRENT, OUTDATED, SUPERSEDED, EARLIER = "current", "outdated", "superseded", "earlier code"
 # Parameters that say how much of a question is answered, and where, but not which question it is.

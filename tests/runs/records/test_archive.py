@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlego.runs.archive import Archive
-from mmlego.runs.record import make_record, write_record
+from mmlego.runs.records.archive import Archive
+from mmlego.runs.records.record import make_record, write_record
 from mmlego.runs.settings import MergeSettings
 
 FIELDS = {

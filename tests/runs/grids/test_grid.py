@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from mmlego.errors import CardError, RunError, SettingsError
-from mmlego.runs import grid as grids
 from mmlego.runs.catalogue import CATALOGUE
-from mmlego.runs.grid import plan
-from mmlego.runs.record import question_of
+from mmlego.runs.grids import grid as grids
+from mmlego.runs.grids.grid import plan
+from mmlego.runs.records.record import question_of
 
 TINY = {"repeats": 1, "epochs": 1, "device": "cpu"}
 

@@ -21,9 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmlego.data.paths import project_root, results_folder
 from mmlego.errors import MMLegoError, RunError
-from mmlego.runs.grid import Planned, expected_seconds, plan
-from mmlego.runs.record import question_of, read_records
-from mmlego.runs.results import collect
+from mmlego.runs.grids.grid import Planned, expected_seconds, plan
+from mmlego.runs.records.record import question_of, read_records
+from mmlego.runs.records.results import collect
 from mmlego.runs.runner import run_notebook
 
 _POLL_SECONDS = 0.5

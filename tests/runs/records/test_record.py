@@ -12,9 +12,9 @@ from mmlego.bench.store.code import code_digest
 from mmlego.errors import RunError
 from mmlego.learning.metrics.scores import auc, concordance_index
 from mmlego.reporting import outcomes as views
-from mmlego.runs import record as records
 from mmlego.runs.notebook_code import numeric_code
-from mmlego.runs.record import (
+from mmlego.runs.records import record as records
+from mmlego.runs.records.record import (
     make_record,
     plain,
     read_record,

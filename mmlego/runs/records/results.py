@@ -11,7 +11,7 @@ from mmlego.bench.outcome import LABELS, OUTCOME_COLUMNS
 from mmlego.data.paths import published_below
 from mmlego.errors import RunError
 from mmlego.runs.files import whole_file
-from mmlego.runs.record import read_records, write_table
+from mmlego.runs.records.record import read_records, write_table
 
 TABLE = "metrics.parquet"
 COLUMNS = [*OUTCOME_COLUMNS, "grid", "n_train", "n_test", "seconds", "device", "run_id"]

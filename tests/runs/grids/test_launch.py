@@ -11,9 +11,9 @@ import yaml
 from rich.console import Console
 
 from mmlego.errors import RunError
-from mmlego.runs import launch as launching
-from mmlego.runs.grid import plan
-from mmlego.runs.launch import GridReport, failure_lines
+from mmlego.runs.grids import launch as launching
+from mmlego.runs.grids.grid import plan
+from mmlego.runs.grids.launch import GridReport, failure_lines
 
 
 @pytest.fixture
