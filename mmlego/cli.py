@@ -216,10 +216,10 @@ def tune(
 
     A search that was cut short goes on where it stopped.
     """
+    from mmlego.bench.settings import TuningSettings
     from mmlego.bench.tuning.search import search, storage_path
     from mmlego.runs.runner import settings_for
     from mmlego.runs.session import Session
-    from mmlego.bench.settings import TuningSettings
     from mmlego.studies.search.run import write_chosen
 
     given = _from_file(params_file) | _pairs(parameter) | {"cohort": cohort}
