@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mmlego import __version__, cli
+from mmlego.runs.results import TABLE
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_data_list(call):
 
 def test_results_collect(call, tmp_path):
     assert call("results", "collect", "--results", tmp_path) == (0, "0 rows from 0 runs\n", "")
-    assert (tmp_path / "metrics.csv").is_file()
+    assert (tmp_path / TABLE).is_file()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_parameters_of_the_command_win_over_those_of_the_file(call, tmp_path, mo
 def tuned(monkeypatch, tmp_path):
     """Where chosen values go, instead of the folder of the project."""
     monkeypatch.setattr(
-        "mmlego.bench.tuning.search.tuned_path", lambda name: tmp_path / f"{name}.yaml"
+        "mmlego.studies.search.run.tuned_path", lambda name: tmp_path / f"{name}.yaml"
     )
     return tmp_path
 

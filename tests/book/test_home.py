@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import pytest
 
+from mmlego.bench.outcome import VALIDATION
 from mmlego.book.home import answer_page
-from mmlego.runs.results import COLUMNS
+from mmlego.runs.results import COLUMNS, TABLE
 from mmlego.studies.answer.contrasts import BEST, MERGE
 
 
 @pytest.fixture
-def results(tmp_path):
+def results(tmp_path, made_up_run):
     """Five repeats of the merge and the best block."""
     rows = [
         dict.fromkeys(COLUMNS, "")
         | {
             "cohort": "toy",
             "method": method,
-            "variant": variant,
+            "tune_epochs": None,
+            "chosen_by": chosen_by,
             "modalities": "clin+img",
             "split_unit": "patient",
             "metric": "c_index",
@@ -31,20 +31,20 @@ def results(tmp_path):
             "repeat": repeat,
             "value": base + repeat / 100,
         }
-        for method, variant, base in (
-            ("lego_merge", "default", 0.7),
-            ("lego_block", "best by validation", 0.6),
+        for method, chosen_by, base in (
+            ("lego_merge", "", 0.7),
+            ("lego_block", VALIDATION, 0.6),
         )
         for repeat in range(1, 6)
     ]
-    pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
+    frame = pd.DataFrame(rows).astype({"tune_epochs": "Int64"})
+    frame.to_parquet(tmp_path / TABLE, index=False)
     record = {
         "run_id": "x",
         "parameters": {"grid": "paper", "cohort": "toy", "split_unit": "patient"},
         "data": {"name": "toy", "metric": "c_index", "tables": ["clin"], "published": {}},
     }
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "x.json").write_text(json.dumps(record))
+    made_up_run(tmp_path, record)
     return tmp_path
 
 

@@ -5,10 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from mmlego.bench.fold_bench import Bench
-from mmlego.bench.merging import pick
-from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained_models import (
     STATIC,
     Subject,
@@ -18,6 +14,10 @@ from mmlego.bench.trained_models import (
     subjects,
     tuned_stack,
 )
+
+from mmlego.bench.fold_bench import Bench
+from mmlego.bench.merging import pick
+from mmlego.bench.store.fits import FitStore
 from mmlego.data.folds.fold import make_fold
 from mmlego.data.folds.splits import make_splits
 from mmlego.data.folds.tabular import with_tabular

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-
 from mmlego.bench.common_start import MERGES, block_start, shared_part
+
 from mmlego.errors import DataError, ModalityError
 from mmlego.models.baselines.weight_merging import soup
 from mmlego.runs.settings import WeightMergingSettings
