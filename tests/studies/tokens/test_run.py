@@ -14,6 +14,7 @@ from mmlego.studies.amc import run as amc
 from mmlego.studies.amc.run import ARMS
 from mmlego.studies.tokens import page
 from mmlego.studies.tokens import run as tokens
+from mmlego.studies.tokens.run import ReplacementTrace
 
 SIZES = {"tokens": 6, "width": 8, "heads": 2, "experts": 2, "top_k": 1, "layers": 3}
 
@@ -45,7 +46,7 @@ def alone(fold, settings, store):
 
 
 def test_counts_and_pairs_add_up(trained):
-    told = tokens.watch(trained("literal"))
+    told = ReplacementTrace(trained("literal"))
     counts, pairs = tokens.count_table(told), tokens.pair_table(told)
     assert len(told.traces) == 2
     assert set(counts["layer"]) == {1, 2}
@@ -60,13 +61,13 @@ def test_counts_and_pairs_add_up(trained):
 
 def test_logits_are_those_that_were_tested(trained):
     run = trained("literal")
-    told = tokens.watch(run)
+    told = ReplacementTrace(run)
     probability = told.logits.double().softmax(dim=-1).numpy()
     assert np.allclose(probability, run.outcome.prediction["probability"], atol=1e-5)
 
 
 def test_origins_follow_tokens_through_all_layers(trained):
-    told = tokens.watch(trained("literal"))
+    told = ReplacementTrace(trained("literal"))
     source = tokens.origins(told, shown=10_000)
     complete = told.traces[0].here.all(dim=1)
     names = told.names
@@ -81,12 +82,12 @@ def test_origins_follow_tokens_through_all_layers(trained):
 
 def test_origins_need_replacements(trained):
     with pytest.raises(DataError, match="re-balances"):
-        tokens.origins(tokens.watch(trained("no_fusion")), shown=3)
+        tokens.origins(ReplacementTrace(trained("no_fusion")), shown=3)
 
 
 def test_equal_importance(trained):
     run = trained("literal")
-    own, equal = tokens.watch(run), tokens.watch(run, "equal")
+    own, equal = ReplacementTrace(run), ReplacementTrace(run, "equal")
     present = equal.traces[0].here.sum(dim=1, keepdim=True)
     share = equal.traces[0].importance
     assert torch.allclose(share, equal.traces[0].here / present)
@@ -98,7 +99,7 @@ def test_equal_importance(trained):
 
 
 def test_extremes(trained):
-    told = tokens.watch(trained("literal"))
+    told = ReplacementTrace(trained("literal"))
     of = told.names[0]
     table = tokens.extremes(told, of, {}, most=2)
     shares = told.traces[0].importance[told.traces[0].here.all(dim=1), 0].numpy()
@@ -109,7 +110,7 @@ def test_extremes(trained):
 
 
 def test_words_and_correlations(trained):
-    told = [tokens.watch(trained("literal"))]
+    told = [ReplacementTrace(trained("literal"))]
     words = page.importance_sentences(told, {})
     assert "equal share is" in words
     assert "Lambda" in words
@@ -128,7 +129,7 @@ def test_words_and_correlations(trained):
 
 
 def test_shares_are_of_complete_samples(trained):
-    told = tokens.watch(trained("literal"))
+    told = ReplacementTrace(trained("literal"))
     shares = tokens.count_table(told, complete=True)
     whole = int(told.traces[0].here.all(dim=1).sum())
     assert 0 < whole < len(told.trained.test)
@@ -139,7 +140,7 @@ def test_shares_are_of_complete_samples(trained):
 
 
 def test_worth_alone_beside_both_rules(trained, alone):
-    watched = {rule: [tokens.watch(trained(rule))] for rule in ("literal", "inverse")}
+    watched = {rule: [ReplacementTrace(trained(rule))] for rule in ("literal", "inverse")}
     table, words = page.against_alone(watched, alone, "macro_f1")
     assert table.columns[0] == "rule"
     assert table.groupby("rule")["modality"].nunique().to_dict() == {"literal": 3, "inverse": 3}
