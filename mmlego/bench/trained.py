@@ -8,6 +8,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mmlego.bench.configurations import Configuration
@@ -100,7 +101,9 @@ class TrainedModel:
 
     @cached_property
     def _made(self) -> tuple[Outcome, nn.Module | None]:
-        return self.make()
+        # It may first be asked for where somebody only looks, and train all the same.
+        with torch.enable_grad():
+            return self.make()
 
     @property
     def outcome(self) -> Outcome:

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmlego.bench.fold_bench import Bench, methods_for
 from mmlego.bench.inputs import INPUT_TITLES, JOINED
+from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.tuning.search import search, tasks
 from mmlego.bench.tuning.space import given_values, suggest
@@ -23,7 +24,7 @@ from mmlego.methods.method import MULTIMODAL, Family, Method, SearchSpace
 from mmlego.methods.names import LEGO_MERGE
 from mmlego.methods.registry import METHODS, networks
 from mmlego.models.contract import check_kinds, read_batch
-from mmlego.runs.settings import BenchmarkSettings, TuningSettings
+from mmlego.runs.settings import BenchmarkSettings
 from mmlego.studies.answer.main_table import load_tasks, main_table
 from mmlego.studies.benchmark.run import bench_fold
 

@@ -41,7 +41,7 @@ def test_value_table_leaves_out_what_is_undefined(outcome):
 
 
 def test_first_predictions_count_everybody_once(trained):
-    outcomes = [models.encoders["clin"][0] for models in trained.folds]
+    outcomes = [bench.encoder("clin").outcome for bench in trained.benches]
     frame = views.first_predictions(outcomes[::-1], trained.session.cohort)
     assert frame["id"].is_unique
     assert set(frame["id"]) == set(outcomes[0].ids) | set(outcomes[1].ids)
@@ -54,7 +54,7 @@ def test_first_predictions_count_everybody_once(trained):
 
 
 def test_class_predictions_stand_beside_their_labels(trained_classes):
-    outcomes = [models.encoders["clin"][0] for models in trained_classes.folds]
+    outcomes = [bench.encoder("clin").outcome for bench in trained_classes.benches]
     cohort = trained_classes.session.cohort
     frame = views.all_predictions(outcomes, cohort)
     place = [cohort.ids.tolist().index(name) for name in outcomes[0].ids]
@@ -64,7 +64,7 @@ def test_class_predictions_stand_beside_their_labels(trained_classes):
 
 
 def test_histories_keep_every_epoch(trained):
-    outcomes = [models.encoders["clin"][0] for models in trained.folds]
+    outcomes = [bench.encoder("clin").outcome for bench in trained.benches]
     frame = views.history_table(outcomes)
     assert len(frame) == sum(len(o.history) for o in outcomes)
     assert {"label", "repeat", "epoch", "train_loss", "val_loss", "kept"} == set(frame.columns)
@@ -84,8 +84,8 @@ def test_published_numbers_go_to_the_right_rows(outcome, toy):
     outcomes = [
         outcome("snn", "", modalities=("clin", "rna")),
         outcome("snn", "", modalities=("clin",)),
-        outcome("lego_merge", "default", modalities=("clin", "img", "rna")),
-        outcome("lego_fuse", "stack, 0 epochs", modalities=("clin", "img", "rna")),
+        outcome("lego_merge", modalities=("clin", "img", "rna")),
+        outcome("lego_fuse", "stack", tune_epochs=0, modalities=("clin", "img", "rna")),
     ]
     frame = views.forest_table(outcomes, "c_index", cohort, "row").set_index("label")
     assert frame.loc["SNN, tabular", ["published", "comparable"]].tolist() == [0.689, True]

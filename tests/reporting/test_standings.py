@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlego.bench.inputs import JOINED, SEPARATE, TABLES
+from mmlego.bench.inputs import JOINED, PATHWAYS, SEPARATE, TABLES
+from mmlego.bench.outcome import VALIDATION
 from mmlego.learning.statistics import pairing
 from mmlego.learning.statistics.pairing import Paired
 from mmlego.methods.registry import METHODS
@@ -17,15 +18,16 @@ from mmlego.reporting.standings import BEST_TITLE, standing_rows, summarize
 TABLES_IN = ["clin", "rna"]
 ALL, BOTH = "clin+img+rna", "clin+rna"
 MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title
-JOINED_BEST = "best by validation, tables joined"
 
 
 def _frame(values, metric="c_index"):
-    """Tidy metrics of values by (method, variant, modalities)."""
+    """Tidy metrics of values by (method, inputs, modalities, chosen by)."""
     return pd.DataFrame(
         {
             "method": method,
-            "variant": variant,
+            "arm": "wrapped" if method == "lego_block" and not chosen else "",
+            "inputs": inputs,
+            "chosen_by": "".join(chosen),
             "modalities": modalities,
             "repeat": repeat,
             "metric": metric,
@@ -33,7 +35,7 @@ def _frame(values, metric="c_index"):
             "n_train": 70,
             "n_test": 15,
         }
-        for (method, variant, modalities), found in values.items()
+        for (method, inputs, modalities, *chosen), found in values.items()
         for repeat, value in enumerate(found, start=1)
     )
 
@@ -48,15 +50,15 @@ def rows(noise):
     long = np.concatenate([noise, [0.002, -0.002]])
     return _rows(
         {
-            ("lego_merge", "tables joined", ALL): 0.7 + long,
-            ("lego_block", JOINED_BEST, ALL): 0.6 + long[::-1],
-            ("healnet", "tables joined", ALL): 0.8 - long,
-            ("ensemble", "tables joined", ALL): 0.7 - long[::-1],
-            ("lego_fuse", "tables joined", ALL): 0.7 - long,
-            ("lego_fuse", "modalities apart", ALL): 0.9 + long,
+            ("lego_merge", JOINED, ALL): 0.7 + long,
+            ("lego_block", JOINED, ALL, VALIDATION): 0.6 + long[::-1],
+            ("healnet", JOINED, ALL): 0.8 - long,
+            ("ensemble", JOINED, ALL): 0.7 - long[::-1],
+            ("lego_fuse", JOINED, ALL): 0.7 - long,
+            ("lego_fuse", SEPARATE, ALL): 0.9 + long,
             ("snn", "", BOTH): 0.65 + long,
-            ("lego_block", "wrapped", BOTH): 0.64 + long,
-            ("coxnet", "one modality", "clin"): 0.66 + long,
+            ("lego_block", "", BOTH): 0.64 + long,
+            ("coxnet", "", "clin"): 0.66 + long,
             ("abmil", "", "img"): 0.5 + long,
         }
     )
@@ -80,35 +82,37 @@ def test_groups_of_rows(rows):
 
 def test_only_the_main_set_of_inputs_is_multimodal(rows):
     assert rows.loc[rows["label"] == FUSE, "value"].max() < 0.75
-    assert set(rows.loc[rows["group"] == "multimodal", "variant"]) == {"tables joined", JOINED_BEST}
+    many = rows[rows["group"] == "multimodal"]
+    assert set(many["inputs"]) == {JOINED}
+    assert set(many["chosen_by"]) == {"", VALIDATION}
 
 
 def test_another_set_of_inputs_may_be_asked_for():
     values = {
-        ("healnet", "tables joined", ALL): [0.7],
-        ("healnet", "modalities apart", ALL): [0.8],
-        ("healnet", "tables apart", BOTH): [0.9],
+        ("healnet", JOINED, ALL): [0.7],
+        ("healnet", SEPARATE, ALL): [0.8],
+        ("healnet", TABLES, BOTH): [0.9],
     }
     for inputs, value in ((JOINED, 0.7), (SEPARATE, 0.8), (TABLES, 0.9)):
         assert _rows(values, inputs=inputs)["value"].tolist() == [value]
 
 
 @pytest.mark.parametrize(
-    ("variants", "inputs"),
+    ("offered", "inputs"),
     [
-        (["tables joined", "modalities apart", "tables apart"], JOINED),
-        (["modalities apart", "tables apart"], SEPARATE),
-        (["tables apart", "", "wrapped"], TABLES),
-        (["one modality"], SEPARATE),
+        ([JOINED, SEPARATE, TABLES], JOINED),
+        ([SEPARATE, TABLES], SEPARATE),
+        ([TABLES, "", PATHWAYS], TABLES),
+        ([""], SEPARATE),
     ],
 )
-def test_the_set_of_the_published_runs_where_it_ran(variants, inputs):
-    assert standings.published_inputs(pd.DataFrame({"variant": variants})) == inputs
+def test_the_set_of_the_published_runs_where_it_ran(offered, inputs):
+    assert standings.published_inputs(pd.DataFrame({"inputs": offered})) == inputs
 
 
 def test_tables_fused_are_no_model_of_tables_alone():
-    """Their modalities are the same, and only the variant tells one from the other."""
-    found = _rows({("healnet", "modalities apart", BOTH): [0.7], ("snn", "", BOTH): [0.6]})
+    """Their modalities are the same, and only the inputs tell one from the other."""
+    found = _rows({("healnet", SEPARATE, BOTH): [0.7], ("snn", "", BOTH): [0.6]})
     assert found.groupby("label")["group"].first().to_dict() == {
         "HEALNet": "multimodal",
         "SNN": "tables",

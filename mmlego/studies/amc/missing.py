@@ -33,7 +33,7 @@ def missing_table(
     everybody who has another one.
 
     Args:
-        runs: TrainedModel arms with two modalities or more.
+        runs: Trained arms with two modalities or more.
         metric: Name of a metric.
         survival_loss: What the models were trained on, which says what their outputs mean.
 

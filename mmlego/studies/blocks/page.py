@@ -319,7 +319,7 @@ def _decided(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     largest, pair = max(compared, key=lambda row: abs(row[1].mean))
     size = (
         f"The largest difference is that of '{largest.name}' to '{largest.reference}' "
-        f"({largest.ablation}): {pair.mean:+.3f}."
+        f"({largest.factor}): {pair.mean:+.3f}."
     )
     if fewest < pairing.FEWEST_REPEATS:
         return (

@@ -17,9 +17,7 @@ from mmlego.runs.files import write_text
 from mmlego.runs.provenance import versions
 from mmlego.runs.records.record import plain
 
-_HEAD = (
-    "# TunedValues on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
-)
+_HEAD = "# Chosen on validation parts by `mmlego tune`; read by runs with hyperparameters=tuned.\n"
 
 
 def _comments(path: Path) -> list[str]:

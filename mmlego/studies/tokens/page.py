@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,8 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import fit_settings, objective_of
 from mmlego.errors import SettingsError
@@ -41,92 +42,99 @@ def titles_of(session: Session) -> dict[str, str]:
     return {name: modality.title for name, modality in session.cohort.modalities.items()}
 
 
-def watched(runs: Sequence[TrainedModel], rule: str) -> list[ReplacementTrace]:
+def trace_replacements(
+    runs: Sequence[TrainedModel], rule: str, store: FitStore
+) -> list[ReplacementTrace]:
     """What the arm of a rule did, one entry per repeat."""
-    return [tokens.ReplacementTrace(run) for run in runs if run.arm == rule]
+    return [ReplacementTrace(run, store) for run in runs if run.arm == rule]
 
 
-def table(told: Sequence[ReplacementTrace], what: str, titles: dict[str, str]) -> pd.DataFrame:
+def table(traces: Sequence[ReplacementTrace], what: str, titles: dict[str, str]) -> pd.DataFrame:
     """One table over all repeats, modalities by their titles.
 
     Args:
-        told: What was done.
+        traces: What was done.
         what: ``counts``, ``shares`` (counts of complete samples), ``pairs`` or ``scores``.
         titles: What to call modalities.
     """
-    make = {
-        "counts": tokens.count_table,
-        "shares": partial(tokens.count_table, complete=True),
-        "pairs": tokens.pair_table,
-        "scores": tokens.score_table,
+    make, options = {
+        "counts": (tokens.count_table, {}),
+        "shares": (tokens.count_table, {"complete": True}),
+        "pairs": (tokens.pair_table, {}),
+        "scores": (tokens.score_table, {}),
     }[what]
-    found = pd.concat([make(one) for one in told], ignore_index=True)
+    found = pd.concat([trace.table(make, **options) for trace in traces], ignore_index=True)
     for column in ("modality", "donor", "replaced_modality"):
         if column in found:
             found[column] = found[column].replace(titles)
     return found
 
 
-def exchange_figure(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
+def _tokens(traces: Sequence[ReplacementTrace]) -> int:
+    """Tokens of each modality."""
+    return int(traces[0].table(tokens.size_table)["tokens"].iloc[0])
+
+
+def exchange_figure(traces: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
     """How many tokens are replaced, and by whom."""
     return figures.replaced_histograms(
-        table(told, "counts", titles),
-        table(told, "pairs", titles),
-        tokens=told[0].trained.model.options.tokens,
-        title=told[0].trained.configuration.title,
+        table(traces, "counts", titles),
+        table(traces, "pairs", titles),
+        tokens=_tokens(traces),
+        title=traces[0].trained.configuration.title,
     )
 
 
-def importance_figure(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
+def importance_figure(traces: Sequence[ReplacementTrace], titles: dict[str, str]) -> Figure:
     """How importance, of samples with all modalities, and token scores are spread."""
     return figures.importance_histograms(
-        table(told, "shares", titles),
-        table(told, "scores", titles),
-        title=told[0].trained.configuration.title,
+        table(traces, "shares", titles),
+        table(traces, "scores", titles),
+        title=traces[0].trained.configuration.title,
     )
 
 
-def map_figure(told: ReplacementTrace, shown: int, titles: dict[str, str]) -> Figure:
+def map_figure(trace: ReplacementTrace, shown: int, titles: dict[str, str]) -> Figure:
     """Whose token stands where, in random test samples of one repeat."""
-    names = told.names
+    names = trace.names
     return figures.replacement_map(
-        tokens.origins(told, shown),
+        tokens.origins_of(trace.table(tokens.origin_table, shown=shown)),
         names,
         [titles.get(name, name) for name in names],
-        title=told.trained.configuration.title,
+        title=trace.trained.configuration.title,
     )
 
 
-def cases_figure(told: ReplacementTrace, titles: dict[str, str]) -> Figure:
+def cases_figure(trace: ReplacementTrace, titles: dict[str, str]) -> Figure:
     """The samples in which one modality has the lowest and the highest importance.
 
     An image where there is one, as published, else the first modality.
     """
-    kinds = told.trained.fold.kinds
-    images = [n for n in told.names if kinds[n] in ("image", "volume", "bag")]
-    of = (images or list(told.names))[0]
-    word = "risk" if told.trained.fold.task == "survival" else "p(true class)"
-    found = tokens.extremes(told, of, titles)
+    kinds = trace.trained.fold.kinds
+    images = [n for n in trace.names if kinds[n] in ("image", "volume", "bag")]
+    of = (images or list(trace.names))[0]
+    word = "risk" if trace.trained.fold.task == "survival" else "p(true class)"
+    found = trace.table(tokens.extremes, of=of, titles=titles)
     return figures.extreme_cases(
-        found, of=titles.get(of, of), risk_word=word, title=told.trained.configuration.title
+        found, of=titles.get(of, of), risk_word=word, title=trace.trained.configuration.title
     )
 
 
-def importance_sentences(told: Sequence[ReplacementTrace], titles: dict[str, str]) -> str:
+def importance_sentences(traces: Sequence[ReplacementTrace], titles: dict[str, str]) -> str:
     """How uneven importance is in samples with all modalities, and what the rule makes of it."""
-    counts = table(told, "shares", titles)
+    counts = table(traces, "shares", titles)
     mean = counts.groupby("modality", sort=False)[["importance", "replaced"]].mean()
     equal = 1 / len(mean)
     far = (counts["importance"] - equal).abs()
-    weights = [value for one in told for value in tokens.lambdas(one.trained)]
+    weights = [value for trace in traces for value in trace.table(tokens.lambda_table)["weight"]]
     lines = [
-        f"* {told[0].trained.configuration.title}, mean importance: "
+        f"* {traces[0].trained.configuration.title}, mean importance: "
         + ", ".join(f"{name} {row.importance:.3f}" for name, row in mean.iterrows())
         + f"; an equal share is {equal:.3f}. In {np.mean(far < 0.05):.0%} of all cases a modality "
         "is within .05 of it.",
         "* Replaced tokens on average: "
         + ", ".join(f"{name} {row.replaced:.1f}" for name, row in mean.iterrows())
-        + f", of {told[0].trained.model.options.tokens}.",
+        + f", of {_tokens(traces)}.",
     ]
     if weights:
         lines.append(
@@ -136,27 +144,28 @@ def importance_sentences(told: Sequence[ReplacementTrace], titles: dict[str, str
     return "\n".join(lines)
 
 
-def entropies(runs: Sequence[TrainedModel], rule: str) -> pd.DataFrame:
+def entropies(runs: Sequence[TrainedModel], rule: str, store: FitStore) -> pd.DataFrame:
     """Entropy under own and under equal importance, of the arm of a rule; see ``entropy_table``."""
     return pd.concat(
         [
-            tokens.entropy_table(
-                tokens.ReplacementTrace(run), tokens.ReplacementTrace(run, "equal")
-            )
+            ReplacementTrace(run, store, importance).table(tokens.entropy_table)
             for run in runs
             if run.arm == rule
+            for importance in (None, "equal")
         ],
         ignore_index=True,
     )
 
 
-def entropy_sentences(runs: Sequence[TrainedModel], rules: Sequence[str]) -> str:
+def entropy_sentences(runs: Sequence[TrainedModel], rules: Sequence[str], store: FitStore) -> str:
     """What entropies say of the published claim, rule by rule."""
     if runs[0].fold.task == "survival":
         return "Entropy is that of predicted classes; this cohort has survival times."
     lines = []
     for rule in rules:
-        wide = entropies(runs, rule).pivot_table(index="repeat", columns="scores", values="entropy")
+        wide = entropies(runs, rule, store).pivot_table(
+            index="repeat", columns="scores", values="entropy"
+        )
         lower = int((wide["own"] < wide["equal"]).sum())
         lines.append(
             f"* {amc.title_of(rule)}: {wide['own'].mean():.4f} nats with its own scores and "
@@ -169,12 +178,12 @@ def entropy_sentences(runs: Sequence[TrainedModel], rules: Sequence[str]) -> str
 
 
 def against_alone(
-    watched: Mapping[str, Sequence[ReplacementTrace]], alone: Sequence[TrainedModel], metric: str
+    done: Mapping[str, Sequence[ReplacementTrace]], alone: Sequence[TrainedModel], metric: str
 ) -> tuple[pd.DataFrame, str]:
     """Importance beside what a modality is worth alone, and the correlations in words.
 
     Args:
-        watched: What the re-balancing models did, by rule.
+        done: What the re-balancing models did, by rule.
         alone: AMC on each modality by itself, on the same folds.
         metric: Score of these.
 
@@ -186,8 +195,8 @@ def against_alone(
     )
     worth = scores.groupby("name")["score"].mean()
     found, lines = [], []
-    for rule, told in watched.items():
-        counts = pd.concat([tokens.count_table(one, complete=True) for one in told])
+    for rule, traces in done.items():
+        counts = table(traces, "shares", {})
         mean = counts.groupby("modality")[["importance", "replaced"]].mean()
         found.append(mean.join(worth.rename("alone")).reset_index().assign(rule=rule))
         if len(mean) > 2:
@@ -196,14 +205,14 @@ def against_alone(
                 f"{row.spearman:+.2f} over {row.n} modalities."
                 for row in importance_against(worth.to_dict(), counts).itertuples()
             ]
-    table = pd.concat(found, ignore_index=True)
-    table.insert(0, "rule", table.pop("rule"))
+    beside = pd.concat(found, ignore_index=True)
+    beside.insert(0, "rule", beside.pop("rule"))
     few = "With fewer than three modalities there is no correlation to speak of."
-    return table, "\n".join(lines) or few
+    return beside, "\n".join(lines) or few
 
 
 def conflicts_of(
-    runs: Sequence[TrainedModel], settings: TokenSettings, titles: dict[str, str]
+    runs: Sequence[TrainedModel], settings: TokenSettings, titles: dict[str, str], store: FitStore
 ) -> pd.DataFrame:
     """Cosines of gradients, with experts and with a dense layer: rule, repeat, kind, pair, cosine.
 
@@ -214,14 +223,27 @@ def conflicts_of(
     for rule in settings.rules:
         for kind, arm in (("experts", rule), ("dense", dense(rule))):
             for run in (run for run in runs if run.arm == arm and dense(rule) in amc.ARMS):
-                objective = objective_of(run.fold, fit_settings(settings, **run.configuration.fit))
-                table = conflict_table(run, objective, settings.batch_size, titles)
-                parts.append(table.assign(kind=kind, rule=rule))
+                found = _conflicts(run, settings, titles, store)
+                parts.append(found.assign(kind=kind, rule=rule))
     if not parts:
         raise SettingsError(
             f"conflicts: expected one of the rules {list(amc.RULES)}, got {settings.rules}; add it"
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _conflicts(
+    run: TrainedModel, settings: TokenSettings, titles: dict[str, str], store: FitStore
+) -> pd.DataFrame:
+    objective = objective_of(run.fold, fit_settings(settings, **run.configuration.fit))
+    return store.table(
+        "conflict_table",
+        lambda: conflict_table(run, objective, settings.batch_size, titles),
+        parents=[run.key],
+        code=code_digest(conflict_table),
+        batch_size=settings.batch_size,
+        titles=titles,
+    )
 
 
 def conflict_figure(table: pd.DataFrame, rule: str) -> Figure | None:
@@ -254,12 +276,12 @@ def conflict_sentences(table: pd.DataFrame) -> str:
 
 
 def record(
-    told: dict[str, Sequence[ReplacementTrace]], conflicts: pd.DataFrame, evidence: pd.DataFrame
+    done: dict[str, Sequence[ReplacementTrace]], conflicts: pd.DataFrame, evidence: pd.DataFrame
 ) -> dict[str, object]:
     """What a run's record keeps of its tokens: means, medians, and the evidence."""
     means = {}
-    for rule, runs in told.items():
-        counts = pd.concat([tokens.count_table(one) for one in runs], ignore_index=True)
+    for rule, traces in done.items():
+        counts = table(traces, "counts", {})
         found = counts.groupby("modality")[["importance", "count", "replaced"]].mean()
         means[rule] = found.round(6).to_dict("index")
     cosines = conflicts.groupby(["rule", "kind", "pair"])["cosine"].median().round(6)
@@ -276,11 +298,11 @@ def record(
     }
 
 
-def totals_figure(told: dict[str, Sequence[ReplacementTrace]]) -> Figure:
+def totals_figure(done: dict[str, Sequence[ReplacementTrace]]) -> Figure:
     """Replaced tokens of a sample in all, as published and under each rule."""
     rows = []
-    for rule, runs in told.items():
-        counts = pd.concat([tokens.count_table(one) for one in runs], ignore_index=True)
+    for rule, traces in done.items():
+        counts = table(traces, "counts", {})
         total = counts.groupby(["repeat", "sample"])["replaced"].sum()
         rows.append(pd.DataFrame({"rule": rule, "total": total.to_numpy()}))
     return figures.digitised_totals(digitised(), pd.concat(rows, ignore_index=True))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.errors import DataError
 from mmlego.learning.metrics.entropy import prediction_entropy
@@ -27,10 +30,12 @@ class ReplacementTrace:
 
     Attributes:
         trained: The model.
+        store: What knows tables of earlier runs.
         importance: Another ``importance`` than the model's own, such as ``equal``.
     """
 
     trained: TrainedModel
+    store: FitStore
     importance: str | None = None
 
     @property
@@ -47,6 +52,22 @@ class ReplacementTrace:
     def traces(self) -> tuple[Trace, ...]:
         """One per re-balancing, over all n samples."""
         return self._run[1]
+
+    def table(self, make: Callable[..., pd.DataFrame], **options: Any) -> pd.DataFrame:
+        """What one of the functions below makes of it, as a run recorded it, or made now.
+
+        Args:
+            make: The function, such as ``count_table``.
+            options: Its further arguments, in JSON types.
+        """
+        return self.store.table(
+            make.__name__,
+            lambda: make(self, **options),
+            parents=[self.trained.key],
+            code=code_digest(make),
+            importance=self.importance,
+            **options,
+        )
 
     @cached_property
     @torch.no_grad()
@@ -174,33 +195,49 @@ def origins(done: ReplacementTrace, shown: int, seed: int = 0) -> dict[str, np.n
     return {name: source[chosen, m].numpy() for m, name in enumerate(done.names)}
 
 
-def entropy_table(own: ReplacementTrace, equal: ReplacementTrace) -> pd.DataFrame:
-    """Mean entropy of predictions under the model's own and under equal importance.
+def origin_table(done: ReplacementTrace, shown: int) -> pd.DataFrame:
+    """``origins`` as a table: sample (from 0), and a column by modality; a row per position."""
+    source = origins(done, shown)
+    samples, positions = next(iter(source.values())).shape
+    places = {name: values.ravel() for name, values in source.items()}
+    return pd.DataFrame({"sample": np.repeat(np.arange(samples), positions), **places})
+
+
+def origins_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """``origins`` from the table of them."""
+    samples = table["sample"].nunique()
+    names = table.columns.drop("sample")
+    return {name: table[name].to_numpy().reshape(samples, -1) for name in names}
+
+
+def entropy_table(done: ReplacementTrace) -> pd.DataFrame:
+    """Mean entropy of predictions under the model's own, or under equal importance.
 
     Returns:
-        repeat, scores ("own" or "equal"), entropy in nats; a row each. Classes only.
+        repeat, scores ("own" or "equal"), entropy in nats; a single row. Classes only.
 
     Source: AMC paper, appendix B.4.
     """
-    return pd.DataFrame(
-        [
-            {
-                "repeat": done.trained.fold.repeat,
-                "scores": name,
-                "entropy": float(
-                    prediction_entropy(done.logits.double().softmax(dim=-1).numpy()).mean()
-                ),
-            }
-            for name, done in (("own", own), ("equal", equal))
-        ]
-    )
+    probability = done.logits.double().softmax(dim=-1).numpy()
+    row = {"repeat": done.trained.fold.repeat, "scores": done.importance or "own"}
+    return pd.DataFrame([row | {"entropy": float(prediction_entropy(probability).mean())}])
 
 
-def lambdas(trained: TrainedModel) -> list[float]:
-    """The weight of the second softmax in every shared block with differential attention."""
-    blocks = trained.model.blocks
-    differential = [b.attention for b in blocks if hasattr(b.attention, "weight")]
-    return [float(attention.weight().detach()) for attention in differential]
+def lambda_table(done: ReplacementTrace) -> pd.DataFrame:
+    """The weight of the second softmax in every shared block with differential attention.
+
+    Returns:
+        weight; without a row where attention is ordinary.
+    """
+    model = done.trained.model
+    differential = [b.attention for b in model.blocks if hasattr(b.attention, "weight")]
+    weights = [float(attention.weight().detach()) for attention in differential]
+    return pd.DataFrame({"weight": weights}, dtype=float)
+
+
+def size_table(done: ReplacementTrace) -> pd.DataFrame:
+    """Tokens of each modality: tokens; a single row."""
+    return pd.DataFrame({"tokens": [int(done.trained.model.options.tokens)]})
 
 
 def extremes(

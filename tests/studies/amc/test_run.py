@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from mmlego.bench.inputs import separate_names
+from mmlego.bench.outcome import VALIDATION
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.withholding import keep_only
 from mmlego.errors import SettingsError
+from mmlego.methods.registry import METHODS
 from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc import missing, page
 from mmlego.studies.amc import run as amc
@@ -47,7 +49,7 @@ def train(fold, name, settings, store):
 
 def test_every_arm_changes_options_that_amc_has():
     for arm in ARMS.values():
-        amc.METHODS["amc"].build({"a": 4, "b": 4}, 2, **SIZES, **arm.options)
+        METHODS["amc"].build({"a": 4, "b": 4}, 2, **SIZES, **arm.options)
     assert set(PUBLISHED_ARMS) <= set(ARMS)
     for change in CHANGES:
         literal, inverse = (ARMS[f"{change}, {rule}"].options for rule in (LITERAL, INVERSE))
@@ -63,7 +65,7 @@ def test_arms_start_from_the_same_weights(classes, settings, store):
         one.model.named_parameters(), two.model.named_parameters(), strict=True
     ):
         torch.testing.assert_close(a, b, atol=1e-9, rtol=0, msg=name)
-    again = amc.train_arm(classes, amc.alone("clin"), ["clin"], untrained, store)
+    again = amc.train_arm(classes, amc.ONE_MODALITY, ["clin"], untrained, store)
     assert again.model.names == ("clin",)
 
 
@@ -100,7 +102,7 @@ def test_missing_modalities(classes, settings, store):
     table = missing.missing_table(runs, "auc")
     whole = table[table["tested"] == missing.EVERYBODY]
     for run in runs:
-        row = whole[(whole["rule"] == run.arm.title) & (whole["mode"] == "isolate")]
+        row = whole[(whole["rule"] == run.configuration.title) & (whole["mode"] == "isolate")]
         assert row["value"].item() == pytest.approx(run.outcome.metrics["auc"], abs=1e-6)
         assert row["n"].item() == run.outcome.n_test
     tested = set(table["tested"])
@@ -123,11 +125,11 @@ def test_training_on_complete_samples(classes, settings, store):
     assert np.array_equal(complete.outcome.ids, every.outcome.ids)
     table = missing.missing_table([every, complete], "auc")
     lacking = table[table["tested"] == f"without {names[0]}"].groupby("rule")["lacking"].first()
-    assert lacking[every.arm.title] > 0 == lacking[complete.arm.title]
+    assert lacking[every.configuration.title] > 0 == lacking[complete.configuration.title]
     said = missing.missing_sentences(table)
-    assert f"{complete.arm.title}: no training sample was" in said
+    assert f"{complete.configuration.title}: no training sample was" in said
     column = missing.missing_summary(table).set_index("tested")["lacking in training"]
-    assert column[f"without {names[0]}"] == str(int(lacking[every.arm.title]))
+    assert column[f"without {names[0]}"] == str(int(lacking[every.configuration.title]))
 
 
 def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings, store):
@@ -139,11 +141,11 @@ def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings
     table = missing.missing_table(runs, "auc")
     lacking = table[table["tested"] == missing.EVERYBODY].groupby("rule")["lacking"].first()
     own = thin.train.having(names)
-    assert lacking[runs[0].arm.title] == int((~own.has(names, how="all")).sum())
-    assert lacking[runs[1].arm.title] == 0
+    assert lacking[runs[0].configuration.title] == int((~own.has(names, how="all")).sum())
+    assert lacking[runs[1].configuration.title] == 0
     said = missing.missing_sentences(table)
-    assert f"{runs[1].arm.title}: no training sample was incomplete" in said
-    assert f"{runs[0].arm.title}: no training sample was incomplete" not in said
+    assert f"{runs[1].configuration.title}: no training sample was incomplete" in said
+    assert f"{runs[0].configuration.title}: no training sample was incomplete" not in said
 
 
 def test_nothing_to_withhold_is_said(classes, settings, store):
@@ -164,9 +166,11 @@ def test_the_best_modality_alone_is_tested_on_everybody(classes, settings, store
     runs = list(amc.train_alone([thin], settings, store))
     for run, loss in zip(runs, range(len(runs)), strict=True):
         run.outcome.facts["best_val_loss"] = loss
-    (found,) = amc.best_alone(runs)
+    (found,) = amc.best_alone(runs, store)
     first = runs[0]
-    assert (found.method, found.variant) == ("amc", amc.BEST_ALONE)
+    assert (found.method, found.arm, found.chosen_by) == ("amc", amc.ALONE, VALIDATION)
+    assert not amc.is_alone(found)
+    assert all(amc.is_alone(run.outcome) for run in runs)
     assert found.n_test == len(thin.test) > first.outcome.n_test
     has = np.isin(found.ids, first.outcome.ids)
     assert np.allclose(
@@ -174,7 +178,7 @@ def test_the_best_modality_alone_is_tested_on_everybody(classes, settings, store
     )
     for run in runs:
         run.outcome.facts["best_val_loss"] *= -1
-    (turned,) = amc.best_alone(runs)
+    (turned,) = amc.best_alone(runs, store)
     assert turned.facts["first"] == runs[-1].names[0]
     assert page.name_of(found) == "AMC, best modality alone"
 
@@ -215,19 +219,19 @@ def test_withheld_tokens_are_replaced_when_imputing(classes, settings, store):
 
 
 def test_published_numbers():
-    table = published_amc("eicu").set_index(["method", "variant", "metric"])["published"]
-    assert table["amc", "literal", "macro_f1"] == pytest.approx(0.5975)
-    assert table["amc", "inverse", "macro_f1"] == pytest.approx(0.5975)
-    assert table["amc", "dense, inverse", "macro_f1"] == pytest.approx(0.5771)
-    assert table["amc", "only lab", "macro_f1"] == pytest.approx(0.5867)
-    assert table["mult", "", "accuracy"] == pytest.approx(0.6866)
-    brca = published_amc("tcga-brca").set_index(["method", "variant"])["published"]
+    table = published_amc("eicu").set_index(["method", "arm", "only", "metric"])["published"]
+    assert table["amc", "literal", "", "macro_f1"] == pytest.approx(0.5975)
+    assert table["amc", "inverse", "", "macro_f1"] == pytest.approx(0.5975)
+    assert table["amc", "dense, inverse", "", "macro_f1"] == pytest.approx(0.5771)
+    assert table["amc", amc.ALONE, "lab", "macro_f1"] == pytest.approx(0.5867)
+    assert table["mult", "", "", "accuracy"] == pytest.approx(0.6866)
+    brca = published_amc("tcga-brca").set_index(["method", "arm"])["published"]
     assert brca["amc", "literal"] == 0.727
     assert brca["limoe", ""] == 0.736
     assert published_amc("transbig").empty
     for cohort, name in (("oasis1", "clin"), ("adni", "clinical"), ("adni", "genomic")):
         known = published_amc(cohort)
-        assert f"only {name}" in set(known["variant"]), cohort
+        assert name in set(known["only"]), cohort
     own, equal = published_entropies()
     assert (own, equal) == (0.1218, 0.1343)
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
+from mmlego.bench.inputs import SEPARATE
+from mmlego.bench.outcome import VALIDATION
 from mmlego.errors import RunError
 from mmlego.methods.registry import METHODS
 from mmlego.studies.amc.published import published_amc
-from mmlego.studies.amc.run import BEST_ALONE, title_of
+from mmlego.studies.amc.run import ALONE as ONE
+from mmlego.studies.amc.run import title_of
 from mmlego.studies.answer import amc_page, main_table_page
 from mmlego.studies.answer.amc import ALONE, WHOLE, alone_table, load_studies, rule_table, summaries
 
-CHOSEN = title_of(BEST_ALONE)
+CHOSEN = title_of(ONE, chosen_by=VALIDATION)
 LITERAL, INVERSE = title_of("literal"), title_of("inverse")
 MUSE, MULT = METHODS["muse"].title, METHODS["mult"].title
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
@@ -22,25 +23,26 @@ LEVELS = {
     ("amc", "literal", "img+rna"): 0.60,
     ("amc", "inverse", "img+rna"): 0.65,
     ("amc", "std, literal", "img+rna"): 0.99,
-    ("amc", "only img", "img"): 0.62,
-    ("amc", "only rna", "rna"): 0.55,
-    ("amc", "best modality by validation", "img+rna"): 0.61,
-    ("muse", "modalities apart", "img+rna"): 0.58,
-    ("mult", "modalities apart", "img+rna"): 0.70,
+    ("amc", ONE, "img"): 0.62,
+    ("amc", ONE, "rna"): 0.55,
+    ("amc", ONE, "img+rna", VALIDATION): 0.61,
+    ("muse", "", "img+rna"): 0.58,
+    ("mult", "", "img+rna"): 0.70,
 }
 
 
 @pytest.fixture
-def write(tmp_path):
-    """Write the record of one run; values by (method, variant, modalities), one per repeat."""
-    (tmp_path / "runs").mkdir()
+def write(tmp_path, made_up_run):
+    """Write the record of one run; values by (method, arm, modalities, chosen by)."""
 
     def run(cohort, levels=LEVELS, noise=(0.01, -0.01), notebook="amc", **changes):
         metric = changes.pop("metric", "c_index")
         outcomes = [
             {
                 "method": method,
-                "variant": variant,
+                "arm": arm,
+                "inputs": "" if method == "amc" else SEPARATE,
+                "chosen_by": "".join(chosen),
                 "modalities": names,
                 "repeat": repeat,
                 "n_train": 70,
@@ -48,7 +50,7 @@ def write(tmp_path):
                 "metrics": {metric: level + step},
                 "facts": {},
             }
-            for (method, variant, names), level in levels.items()
+            for (method, arm, names, *chosen), level in levels.items()
             for repeat, step in enumerate(noise, start=1)
         ]
         values = {"grid": "amc", "split_unit": "patient", "repeats": len(noise)}
@@ -61,9 +63,8 @@ def write(tmp_path):
             "finished": "2026-01-01",
             "parameters": values,
             "data": {"name": cohort, "metric": metric, "task": "survival", "capped_from": None},
-            "outcomes": outcomes,
         }
-        (tmp_path / "runs" / f"{record['run_id']}.json").write_text(json.dumps(record))
+        made_up_run(tmp_path, record, outcomes)
         return tmp_path
 
     return run
@@ -96,7 +97,7 @@ def test_summary_has_published_values_of_both_rules_and_rivals(write):
     write("tcga-luad")
     table = summaries(load_studies(write("alpha"))).set_index(["task", "label"])
     known = published_amc("tcga-luad")
-    known = known[known["metric"] == "c_index"].set_index(["method", "variant"])["published"]
+    known = known[known["metric"] == "c_index"].set_index(["method", "arm"])["published"]
     for label, key in ((LITERAL, ("amc", "literal")), (MUSE, ("muse", ""))):
         assert table.loc[("tcga-luad", label), "published"] == known[key]
         assert np.isnan(table.loc[("alpha", label), "published"])
@@ -195,7 +196,7 @@ def test_shared_patients_count_once(write):
 
 def test_runs_without_a_value_or_a_shared_repeat(write):
     write("alpha", levels=dict.fromkeys(LEVELS, float("nan")))
-    folder = write("beta", levels={("muse", "modalities apart", "img+rna"): 0.5})
+    folder = write("beta", levels={("muse", "", "img+rna"): 0.5})
     studies = load_studies(folder)
     assert [study.name for study in studies] == ["beta"]
     assert alone_table(studies).empty
@@ -216,7 +217,7 @@ def test_rules_that_are_the_same_everywhere(write):
 
 def test_sentences_and_figures(write):
     write("alpha")
-    strong = LEVELS | {("amc", "only rna", "rna"): 0.64}
+    strong = LEVELS | {("amc", ONE, "rna"): 0.64}
     studies = load_studies(write("beta", levels=strong, metric="macro_auc"))
     text = amc_page.modalities_text(studies)
     assert "`alpha`: best alone is img (0.620 on those who have it); chosen by validation" in text

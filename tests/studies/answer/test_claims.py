@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmlego.bench.inputs import JOINED
+from mmlego.bench.outcome import VALIDATION
 from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE
@@ -14,12 +16,12 @@ from mmlego.studies.answer.main_table import load_tasks
 
 ALL = "clin+img+rna"
 ROWS = {
-    MERGE: ("lego_merge", "tables joined", ALL),
-    FUSE: ("lego_fuse", "tables joined", ALL),
-    BEST_TITLE: ("lego_block", "best by validation, tables joined", ALL),
-    "HEALNet": ("healnet", "tables joined", ALL),
-    METHODS["coxnet"].title: ("coxnet", "tables joined", ALL),
-    "clin": ("coxnet", "one modality", "clin"),
+    MERGE: ("lego_merge", JOINED, ALL),
+    FUSE: ("lego_fuse", JOINED, ALL),
+    BEST_TITLE: ("lego_block", JOINED, ALL, VALIDATION),
+    "HEALNet": ("healnet", JOINED, ALL),
+    METHODS["coxnet"].title: ("coxnet", JOINED, ALL),
+    "clin": ("coxnet", "", "clin"),
 }
 ONLY = (Claim("Merging is better", MERGE, BEST_TITLE),)
 

@@ -63,7 +63,7 @@ def test_rows_by_role_and_label(results):
     results.add("snn", [0.6], modalities="clin")
     results.add("abmil", [0.6], modalities="img")
     results.add(MERGE, [0.6], metric="auc_td", **everything)
-    results.add(MERGE, [0.6], variant="operator: sum", **everything)
+    results.add(MERGE, [0.6], arm="operator: sum", **everything)
     rows = results.load().rows
     assert dict(zip(rows["label"], rows["role"], strict=True)) == {
         MERGE: "multimodal",

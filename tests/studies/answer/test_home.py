@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmlego.bench.inputs import JOINED
+from mmlego.bench.outcome import VALIDATION
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.studies.answer import home
 from mmlego.studies.answer.claims import CLASSICAL, FUSE, MERGE
@@ -12,12 +14,12 @@ from mmlego.studies.answer.main_table import load_tasks
 
 ALL = "clin+img+rna"
 ROWS = {
-    MERGE: ("lego_merge", "tables joined", ALL),
-    FUSE: ("lego_fuse", "tables joined", ALL),
-    BEST_TITLE: ("lego_block", "best by validation, tables joined", ALL),
-    "HEALNet": ("healnet", "tables joined", ALL),
-    "Cox (elastic net)": ("coxnet", "tables joined", ALL),
-    "clin": ("coxnet", "one modality", "clin"),
+    MERGE: ("lego_merge", JOINED, ALL),
+    FUSE: ("lego_fuse", JOINED, ALL),
+    BEST_TITLE: ("lego_block", JOINED, ALL, VALIDATION),
+    "HEALNet": ("healnet", JOINED, ALL),
+    "Cox (elastic net)": ("coxnet", JOINED, ALL),
+    "clin": ("coxnet", "", "clin"),
 }
 
 

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from mmlego.bench.inputs import JOINED
+from mmlego.bench.outcome import VALIDATION
 from mmlego.errors import RunError
 from mmlego.methods.estimators import REGRESSION
 from mmlego.methods.registry import METHODS
@@ -17,9 +19,9 @@ from mmlego.studies.answer.contrasts import GENERATED
 from mmlego.studies.answer.main_table import load_tasks, main_table, rank_table, uplift, verdicts
 
 ALL = "clin+img+rna"
-MERGED = ("lego_merge", "tables joined", ALL)
-BEST = ("lego_block", "best by validation, tables joined", ALL)
-FUSED = ("lego_fuse", "tables joined", ALL)
+MERGED = ("lego_merge", JOINED, ALL)
+BEST = ("lego_block", JOINED, ALL, VALIDATION)
+FUSED = ("lego_fuse", JOINED, ALL)
 MERGE = METHODS["lego_merge"].title
 
 
@@ -54,7 +56,7 @@ def test_the_run_with_the_most_repeats_counts(results, tuned):
 def test_of_equal_runs_the_newest_counts(results):
     for grid, finished in (("b", "2026-01-01"), ("a", "2026-02-01")):
         run_id = results.benchmark({MERGED: [0.6 if grid == "b" else 0.7] * 2}, grid=grid)
-        path = results.folder / "runs" / f"{run_id}.json"
+        path = results.folder / "runs" / run_id / "record.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": finished}))
     assert _value(load_tasks(results.folder), "toy") == 0.7
 
@@ -73,7 +75,7 @@ def test_what_is_no_evidence_is_left_out(results):
 def test_rows_of_other_runs_of_the_same_grid_stay_out(results):
     """Notebooks such as `merge` write rows of the same methods."""
     results.benchmark({MERGED: [0.6] * 2})
-    results.add("lego_merge", [0.9] * 2, variant="tables joined", modalities=ALL)
+    results.add("lego_merge", [0.9] * 2, inputs=JOINED, modalities=ALL)
     results.write()
     (task,) = load_tasks(results.folder)
     assert task.rows["value"].tolist() == [0.6, 0.6]
@@ -95,7 +97,7 @@ def tasks(results, noise):
                 MERGED: 0.7 + shift + noise,
                 BEST: 0.7 + noise[::-1],
                 FUSED: 0.7 + shift - noise,
-                ("coxnet", "tables joined", ALL): 0.6 + noise,
+                ("coxnet", JOINED, ALL): 0.6 + noise,
                 ("snn", "", "clin+rna"): 0.65 + noise,
                 ("snn", "", "clin"): 0.5 + noise,
             },
@@ -103,7 +105,7 @@ def tasks(results, noise):
             published={"dataset": "TCGA-BLCA", "tables": []},
         )
     results.benchmark(
-        {MERGED: 0.8 + noise, BEST: 0.8 - noise, ("logistic", "tables joined", ALL): 0.9 + noise},
+        {MERGED: 0.8 + noise, BEST: 0.8 - noise, ("logistic", JOINED, ALL): 0.9 + noise},
         "three",
         metric="auc",
         capped_from=500,
@@ -170,7 +172,7 @@ def test_of_two_runs_alike_the_one_with_more_methods_counts(results, noise):
 
 
 def test_a_method_that_came_later_joins_the_table(results, noise):
-    late, other = ("mm_dynamics", "tables joined", MERGED[2]), ("mm_static", *MERGED[1:])
+    late, other = ("mm_dynamics", JOINED, MERGED[2]), ("mm_static", *MERGED[1:])
     results.benchmark({MERGED: 0.7 + noise, FUSED: 0.6 + noise})
     results.benchmark(
         {late: 0.5 + noise, MERGED: 0.1 + noise}, methods=["mm_dynamics"], grid="later"

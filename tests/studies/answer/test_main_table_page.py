@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mmlego.bench.inputs import JOINED
+from mmlego.bench.outcome import VALIDATION
 from mmlego.methods.estimators import REGRESSION
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE
@@ -15,11 +17,11 @@ from mmlego.studies.answer.main_table import PUBLISHED_CONDITION, load_tasks, ma
 ALL = "clin+img+rna"
 MERGE, FUSE = METHODS["lego_merge"].title, METHODS["lego_fuse"].title
 ROWS = {
-    MERGE: ("lego_merge", "tables joined", ALL),
-    FUSE: ("lego_fuse", "tables joined", ALL),
-    BEST_TITLE: ("lego_block", "best by validation, tables joined", ALL),
-    "cox": ("coxnet", "tables joined", ALL),
-    "logistic": ("logistic", "tables joined", ALL),
+    MERGE: ("lego_merge", JOINED, ALL),
+    FUSE: ("lego_fuse", JOINED, ALL),
+    BEST_TITLE: ("lego_block", JOINED, ALL, VALIDATION),
+    "cox": ("coxnet", JOINED, ALL),
+    "logistic": ("logistic", JOINED, ALL),
 }
 
 
@@ -85,14 +87,14 @@ def test_ladder_of_intensive_care(results, noise, monkeypatch):
         main_table_page.figures, "forest_plot", lambda table, **how: drawn.append((table, how))
     )
     where = {"cohort": "physionet2012-mortality", "grid": "icu", "metric": "auc"}
-    for method, variant in (
-        ("lego_fuse", "stack, 2 epochs"),
-        ("lego_fuse", "stack, 5 epochs"),
-        ("snn", ""),
-        ("lego_merge", "default"),
+    for method, labels in (
+        ("lego_fuse", {"arm": "stack", "tune_epochs": 2}),
+        ("lego_fuse", {"arm": "stack", "tune_epochs": 5}),
+        ("snn", {}),
+        ("lego_merge", {}),
     ):
-        results.add(method, 0.7 + noise, variant=variant, **where)
-    results.add("snn", 0.9 + noise, variant="", **(where | {"grid": "quick"}))
+        results.add(method, 0.7 + noise, **labels, **where)
+    results.add("snn", 0.9 + noise, **(where | {"grid": "quick"}))
     results.write()
     main_table_page.ladder_figure(session)
     ((table, how),) = drawn

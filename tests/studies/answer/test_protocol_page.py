@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmlego.bench.inputs import JOINED
 from mmlego.studies.answer import protocol_page
 
 ALL, BOTH = "clin+img+rna", "clin+rna"
-SNN, BLOCK = ("snn", "", BOTH), ("lego_block", "wrapped", BOTH)
-MERGED = ("lego_merge", "tables joined", ALL)
+SNN, BLOCK = ("snn", "", BOTH), ("lego_block", "", BOTH)
+MERGED = ("lego_merge", JOINED, ALL)
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def scores(results, noise):
     """Two tasks of two classes; on one, hard labels are a constant."""
     for name, hard in (("one", 0.5), ("two", 0.6)):
         run_id = results.benchmark({MERGED: 0.8 + noise, SNN: 0.7 + noise}, name, metric="auc")
-        for method, variant, modalities in (MERGED, SNN):
-            what = {"variant": variant, "modalities": modalities, "run_id": run_id}
+        for method, inputs, modalities in (MERGED, SNN):
+            what = {"inputs": inputs, "modalities": modalities, "run_id": run_id}
             results.add(method, hard + 0 * noise, name, metric="balanced_accuracy", **what)
     results.benchmark({MERGED: 0.8 + noise}, "survival")
     results.benchmark({MERGED: 0.8 + noise}, "synthetic", metric="auc")

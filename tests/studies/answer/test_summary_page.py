@@ -36,7 +36,7 @@ def test_published_numbers_stand_beside_their_rows_only(results, noise):
     results.facts(published={"dataset": "TCGA-BLCA", "tables": ["clin"]})
     results.add(MERGE, 0.7 + noise)
     results.add(BEST, 0.7 + noise)
-    results.add("lego_fuse", 0.7 + noise, variant="weave, 2 epochs")
+    results.add("lego_fuse", 0.7 + noise, arm="weave", tune_epochs=2)
     results.add(FUSE, 0.7 + noise)
     results.add("snn", 0.65 + noise, modalities="clin")
     table = summary_page.headline_table(results.load()).set_index("model")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmlego.bench.fold_bench import Bench
-from mmlego.bench.merging import merge_outcome
+from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.store.fits import FitStore
 from mmlego.errors import ModalityError, SettingsError
 from mmlego.lego.profiles import PROFILES, Knobs, resolve
@@ -23,9 +23,9 @@ from mmlego.studies.blocks.configurations import (
     UNSCALED,
     arms,
     fewest_options,
-    train_arm,
+    train_block,
 )
-from mmlego.studies.blocks.run import RESIDUE, SHIFT, modalities_of, run_all, run_arm
+from mmlego.studies.blocks.run import RESIDUE, SHIFT, name_of, run_all, run_arm
 
 SMALL = {"depth": 2, "epochs": 1, "depths": [1, 2], "latents": ["2x4"], "tune_epochs": 1}
 KNOBS = {knob.name for knob in fields(Knobs)}
@@ -62,11 +62,16 @@ def told(new_session, toy, tmp_path, outcome):
         session = new_session(
             BlockAblationSettings, tmp_path, toy(), **SMALL, ablations=["A5"], **changes
         )
-        for (method, level), numbers in values.items():
+        for (method, level, *mode), numbers in values.items():
             for repeat, value in enumerate(numbers, start=1):
                 session.add(
                     outcome(
-                        method, f"A5: {level}", repeat=repeat, metrics={"c_index": float(value)}
+                        method,
+                        "".join(mode),
+                        condition=f"A5: {level}",
+                        facts={"ablation": "A5", "level": level},
+                        repeat=repeat,
+                        metrics={"c_index": float(value)},
                     )
                 )
         return session
@@ -75,7 +80,7 @@ def told(new_session, toy, tmp_path, outcome):
 
 
 def _arm(settings, ablation, level):
-    return next(arm for arm in arms(settings) if (arm.ablation, arm.level) == (ablation, level))
+    return next(arm for arm in arms(settings) if (arm.factor, arm.name) == (ablation, level))
 
 
 # --- arms
@@ -84,12 +89,14 @@ def _arm(settings, ablation, level):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_arm_differs_from_its_reference_in_what_it_names(settings, profile):
     found = arms(settings(profile=profile))
-    assert len({arm.variant for arm in found}) == len(found)
-    assert {arm.ablation for arm in found} == set(ABLATIONS)
-    options = {arm.variant: (fewest_options(profile, arm.options), arm.one_start) for arm in found}
+    assert len({name_of(arm) for arm in found}) == len(found)
+    assert {arm.factor for arm in found} == set(ABLATIONS)
+    options = {
+        name_of(arm): (fewest_options(profile, arm.options), arm.name == ONE_START) for arm in found
+    }
     for arm in found:
-        own, other = options[arm.variant], options[f"{arm.ablation}: {arm.reference}"]
-        assert (own == other) == (arm.level == arm.reference), arm
+        own, other = options[name_of(arm)], options[f"{arm.factor}: {arm.reference}"]
+        assert (own == other) == (arm.name == arm.reference), arm
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -113,14 +120,14 @@ def test_a_knob_that_makes_another_profile_is_that_profile():
 
 
 def test_what_a_profile_has_already_is_no_arm(settings):
-    levels = {arm.level for arm in arms(settings(profile="official", ablations=["A8", "A9"]))}
+    levels = {arm.name for arm in arms(settings(profile="official", ablations=["A8", "A9"]))}
     assert {"FFT over both axes", "one set of weights"} <= levels
     assert not {"FFT over tokens only", "weights of each pass", "context real"} & levels
 
 
 def test_the_settings_of_the_run_are_among_the_levels(settings):
     found = arms(settings(depth=3, ablations=["A5", "A6"]))
-    assert [arm.level for arm in found] == ["depth 1", "depth 2", "depth 3", "4x8", "2x4"]
+    assert [arm.name for arm in found] == ["depth 1", "depth 2", "depth 3", "4x8", "2x4"]
     assert {arm.reference for arm in found} == {"depth 3", "4x8"}
 
 
@@ -140,9 +147,7 @@ def test_one_start_is_one_latent_and_head_and_nothing_else(fold, settings, tmp_p
     chosen = settings(learning_rate=1e-12, l1=0.0, ablations=["A9"])
     bench = Bench(fold, chosen, FitStore(tmp_path))
     states = {
-        (level, name): train_arm(
-            fold, name, _arm(chosen, "A9", level), chosen, bench.store, bench.encoder(name)
-        )[1].model.state_dict()
+        (level, name): train_block(bench, name, _arm(chosen, "A9", level)).model.model.state_dict()
         for level in (DEFAULT, ONE_START)
         for name in ("clin", "rna")
     }
@@ -159,14 +164,7 @@ def test_one_start_is_one_latent_and_head_and_nothing_else(fold, settings, tmp_p
 def test_arms_that_coincide_share_their_fits(bench):
     same = [("A5", "depth 2"), ("profiles", "paper"), ("A1", "paper, tracked")]
     keys = {
-        train_arm(
-            bench.fold,
-            "clin",
-            _arm(bench.settings, *name),
-            bench.settings,
-            bench.store,
-            bench.encoder("clin"),
-        )[0].key
+        train_block(bench, "clin", _arm(bench.settings, *name)).key
         for name in [*same, ("A8", DEFAULT), ("A9", DEFAULT)]
     }
     assert len(keys) == 1
@@ -175,21 +173,19 @@ def test_arms_that_coincide_share_their_fits(bench):
 def test_an_arm_gives_merge_single_blocks_and_fusions(bench):
     arm = _arm(bench.settings, "A5", "depth 1")
     found = run_arm(bench, arm)
-    assert [(o.method, o.variant) for o in found] == [
-        *[("lego_block", "A5: depth 1")] * 3,
-        ("lego_merge", "A5: depth 1"),
-        ("lego_fuse", "A5: depth 1, stack"),
-        ("lego_fuse", "A5: depth 1, weave"),
+    assert [(o.method, o.arm) for o in found] == [
+        *[("lego_block", "")] * 3,
+        ("lego_merge", ""),
+        ("lego_fuse", "stack"),
+        ("lego_fuse", "weave"),
     ]
+    assert {o.condition for o in found} == {"A5: depth 1"}
+    assert {o.tune_epochs for o in found[4:]} == {1}
+    assert all(o.facts["reference"] == "depth 2" for o in found)
     assert not any(o.headline for o in found)
-    blocks = {
-        name: train_arm(bench.fold, name, arm, bench.settings, bench.store, bench.encoder(name))[
-            1
-        ].model
-        for name in bench.fold.names
-    }
-    assert all(block.depth == 1 for block in blocks.values())
-    again = merge_outcome(bench.fold, blocks, bench.fold.names, variant="", device="cpu")
+    blocks = {name: train_block(bench, name, arm) for name in bench.fold.names}
+    assert all(block.model.model.depth == 1 for block in blocks.values())
+    again = bench.merge(bench.fold.names, blocks=blocks).outcome
     assert np.array_equal(again.prediction["risk"], found[3].prediction["risk"])
     assert found[4].n_train < found[3].n_train
 
@@ -197,15 +193,18 @@ def test_an_arm_gives_merge_single_blocks_and_fusions(bench):
 def test_the_default_arm_is_the_blocks_of_the_other_notebooks(trained, fold, tiny, tmp_path):
     settings = tiny(BlockAblationSettings)
     bench = Bench(fold, settings, FitStore(tmp_path))
-    outcome, _ = train_arm(
-        fold, "clin", _arm(settings, "A8", DEFAULT), settings, bench.store, bench.encoder("clin")
-    )
-    assert outcome.key == trained.folds[0].block_outcomes("wrapped")["clin"].key
+    found = train_block(bench, "clin", _arm(settings, "A8", DEFAULT))
+    assert found.key == trained.benches[0].block("clin").key
 
 
 def test_tables_are_joined_where_there_is_something_else(ran, fold):
-    assert modalities_of(ran.folds[0]) == ("img", "tabular")
-    assert modalities_of(fold) == ("clin", "img", "rna")
+    assert set(headline_inputs(ran.folds[0])[1]) == {"img", "tabular"}
+    assert headline_inputs(fold)[1] == ("clin", "img", "rna")
+    alone = [o.modalities for o in ran.outcomes if o.method == "lego_block"]
+    assert set(alone) == {("img",), ("clin", "rna")}
+    assert {o.modalities for o in ran.outcomes if o.method == "lego_merge"} == {
+        ("clin", "img", "rna")
+    }
 
 
 def test_one_modality_is_too_few(new_session, toy, tmp_path):
@@ -214,7 +213,7 @@ def test_one_modality_is_too_few(new_session, toy, tmp_path):
     cohort.modalities.pop("rna")
     session = new_session(BlockAblationSettings, tmp_path, cohort)
     with pytest.raises(ModalityError, match="two modalities or more in toy"):
-        modalities_of(session.folds[0])
+        run_all(session.folds, session.settings, session.store)
 
 
 # --- the imaginary part
@@ -236,7 +235,9 @@ def test_residue_is_what_is_no_multiple(axes):
 
 def test_the_imaginary_part_never_sees_the_data(ran):
     facts = {
-        o.variant: o.facts for o in ran.outcomes if o.method == "lego_block" and RESIDUE in o.facts
+        o.condition: o.facts
+        for o in ran.outcomes
+        if o.method == "lego_block" and RESIDUE in o.facts
     }
     assert set(facts) == {
         f"A1: {group}, tracked" for group in ("paper", "official", "real state", UNSCALED)
@@ -250,7 +251,7 @@ def test_without_normalization_tracking_changes_the_merge_only(ran):
     table = page.imaginary_table(ran).set_index("blocks")
     assert table.loc[UNSCALED, "retrained"] < 1e-5
     assert table.loc["paper", "retrained"] > 1e-5
-    merges = {o.variant: o.prediction["risk"] for o in ran.outcomes if o.method == "lego_merge"}
+    merges = {o.condition: o.prediction["risk"] for o in ran.outcomes if o.method == "lego_merge"}
     gap = merges[f"A1: {UNSCALED}, tracked"] - merges[f"A1: {UNSCALED}, not tracked"]
     assert np.abs(gap).max() > 1e-4
     text = page.imaginary(ran)
@@ -308,19 +309,19 @@ def test_single_blocks_are_averaged_over_modalities(ran):
     values = [
         o.metrics["c_index"]
         for o in ran.outcomes
-        if (o.method, o.variant) == ("lego_block", "A1: paper, tracked")
+        if (o.method, o.condition) == ("lego_block", "A1: paper, tracked")
     ]
     assert len(values) == 2
     assert part["value"].tolist() == pytest.approx([np.mean(values)])
 
 
 def test_differences_are_to_the_reference_of_the_group(ran):
-    values = {o.variant: o.metrics["c_index"] for o in ran.outcomes if o.method == "lego_merge"}
+    values = {o.condition: o.metrics["c_index"] for o in ran.outcomes if o.method == "lego_merge"}
     found = [row for row in page.comparisons(ran) if row[0] == page.MERGE]
     assert len(found) == 8
     for _, arm, pair in found:
-        reference = f"{arm.ablation}: {arm.reference}"
-        assert pair.mean == pytest.approx(values[arm.variant] - values[reference])
+        reference = f"{arm.factor}: {arm.reference}"
+        assert pair.mean == pytest.approx(values[name_of(arm)] - values[reference])
 
 
 def test_every_figure_and_table_of_what_ran(ran):
@@ -352,7 +353,7 @@ def test_depths_of_every_model_are_drawn(told, noise):
         for method in ("lego_merge", "lego_block")
     }
     values |= {
-        ("lego_fuse", f"{level}, {mode}"): 0.6 + noise
+        ("lego_fuse", level, mode): 0.6 + noise
         for level in ("depth 1", "depth 2")
         for mode in ("stack", "weave")
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmlego.bench.inputs import SEPARATE
 from mmlego.studies.dynamics import confidence_page, confidences, heatmaps, image_page, page
 from mmlego.studies.dynamics.published import published_dynamics
 from mmlego.studies.dynamics.run import ARMS, BOTH, FEATURE, MODALITY, NONE, ORACLE
@@ -50,12 +51,14 @@ def _session(
 def arm(outcome, noise):
     """Five repeats of one arm or rival around a value, on every metric."""
 
-    def make(variant, value, method="mm_dynamics", names=NAMES, **facts):
+    def make(name, value, method="mm_dynamics", names=NAMES, condition="", inputs="", **facts):
         metrics = (*page.CLASS_METRICS, "auc", "f1")
         return [
             outcome(
                 method,
-                variant,
+                name,
+                condition=condition,
+                inputs=inputs,
                 modalities=names,
                 repeat=repeat,
                 metrics=dict.fromkeys(metrics, value + shift),
@@ -77,7 +80,7 @@ def ablations(arm):
 def test_the_published_order_is_found_or_not(ablations, arm):
     text = page.conclusion(_session(ablations))
     assert "the means here have the same order. Features only 0.730, none 0.710" in text
-    better = [o for o in ablations if o.variant != BOTH] + arm(BOTH, 0.9)
+    better = [o for o in ablations if o.arm != BOTH] + arm(BOTH, 0.9)
     assert "are not so ordered" in page.conclusion(_session(better))
 
 
@@ -90,7 +93,7 @@ def test_the_bound_never_wins(ablations, arm):
 
 
 def test_published_values_stand_below_the_rows_that_they_belong_to(ablations, arm):
-    rivals = arm("modalities apart", 0.8, method="knn")
+    rivals = arm("", 0.8, method="knn", inputs=SEPARATE)
     table = page.metric_table(_session([*ablations, *rivals], cohort="citeseq"))
     rows = table.set_index("model")
     both = ARMS[BOTH].title
@@ -126,10 +129,10 @@ def test_what_was_published_on_which_data():
     found = published_dynamics("citeseq-hspc", "donor", modalities=images, images=True)
     assert found["comparable"].all()
     assert not published_dynamics("citeseq", "patient")["comparable"].any()
-    none = cells[(cells["variant"] == "none") & (cells["metric"] == "macro_f1")]
+    none = cells[(cells["arm"] == "none") & (cells["metric"] == "macro_f1")]
     assert none["published"].item() == pytest.approx(0.7155)
     images = published_dynamics("ham10000", "patient", images=True)
-    gray = images[(images["variant"] == "both, gray") & (images["metric"] == "macro_f1")]
+    gray = images[(images["arm"] == "both, gray") & (images["metric"] == "macro_f1")]
     assert gray["published"].item() == pytest.approx(0.6469)
     assert published_dynamics("transbig", "patient").empty
 
@@ -195,7 +198,7 @@ def test_a_sample_that_lacks_a_modality_is_no_choice():
 def test_labels_of_image_runs_say_what_is_seen(arm):
     image = "pixels"
     (both, *_), (alone, *_) = arm(BOTH, 0.7, names=("clin", image)), arm(BOTH, 0.6, names=(image,))
-    (gray, *_) = arm("both, pixels gray", 0.5, names=("clin", image), fill="grey")
+    (gray, *_) = arm(BOTH, 0.5, names=("clin", image), condition="pixels gray", fill="grey")
     (plain, *_) = arm("", 0.5, method="convnet", names=(image,))
     title = ARMS[BOTH].title
     assert image_page.label_of(both, image) == title
@@ -208,8 +211,8 @@ def test_replacing_images_is_compared_with_the_same_model(arm):
     names, kinds = ("clin", "pixels"), {"clin": "tabular", "pixels": "image"}
     outcomes = [
         *arm(BOTH, 0.85, names=names),
-        *arm("both, pixels real", 0.8, names=names, fill="real"),
-        *arm("both, pixels gray", 0.6, names=names, fill="grey"),
+        *arm(BOTH, 0.8, names=names, condition="pixels real", fill="real", withheld="pixels"),
+        *arm(BOTH, 0.6, names=names, condition="pixels gray", fill="grey", withheld="pixels"),
         *arm(NONE, 0.7, names=names),
     ]
     session = _session(outcomes, classes=("a", "b"), kinds=kinds)

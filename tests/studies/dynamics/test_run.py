@@ -73,7 +73,7 @@ def test_every_arm_trains_and_is_found_again(classes, settings, store):
     for arm in dynamics.arms_for([classes], []):
         first = train_arm(classes, arm, NAMES, settings, store)
         again = train_arm(classes, arm, NAMES, settings, FitStore(store.folder, read_only=True))
-        assert first.outcome.variant == arm.name
+        assert (first.outcome.arm, first.configuration) == (arm.name, arm)
         np.testing.assert_array_equal(
             *(t.outcome.prediction["probability"] for t in (first, again))
         )
@@ -194,9 +194,10 @@ def test_each_way_of_filling_in_changes_the_model_and_not_its_weights(spots, set
 
 def test_withheld_outcomes_say_what_stands_in(classes, settings, store):
     trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
-    found = fills.withheld(trained, "rna")
+    found = fills.withheld(trained, "rna", store)
     assert [o.facts["fill"] for o in found] == ["real", "train_mean", "dropped"]
-    assert all(not o.headline and o.variant.startswith("both, rna ") for o in found)
+    assert all(not o.headline and o.arm == BOTH for o in found)
+    assert [o.condition for o in found] == ["rna real", "rna training mean", "rna dropped exactly"]
     real = trained.outcome.prediction["probability"]
     place = {name: i for i, name in enumerate(trained.outcome.ids)}
     for outcome in found:

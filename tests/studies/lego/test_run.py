@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmlego.bench import merging
-from mmlego.bench.merging import best_by_validation
+from mmlego.bench import trained as trained_models
+from mmlego.bench.fold_bench import benches
+from mmlego.bench.inputs import JOINED, separate_names
+from mmlego.bench.merging import bare, best_by_validation
+from mmlego.bench.outcome import VALIDATION
 from mmlego.data.cards.catalog import load_card
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.statistics import pairing
@@ -18,24 +21,26 @@ from mmlego.lego.merge import LegoMerge
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import predictions, sentences
 from mmlego.runs.settings import FuseSettings, MergeSettings, UnimodalSettings
+from mmlego.studies.lego import page as lego_page
 from mmlego.studies.lego import run as comparisons
-from mmlego.studies.lego.run import DEFAULT_HEAD, DEFAULT_OPERATOR, JOINED
+from mmlego.studies.lego.run import DEFAULT_HEAD, DEFAULT_OPERATOR
 
 BLOCKS = "wrapped"
+NAMES = ("clin", "img", "rna")
 
 
 @pytest.fixture(scope="module")
 def merged(trained, new_session):
     """A session of `merge` with all of its comparisons, and these by name."""
     session = new_session(MergeSettings, trained.session.results, trained.session.cohort)
-    folds = trained.folds
-    found = {"subsets": comparisons.merge_subsets(folds, BLOCKS, "cpu")}
+    folds = session.benches(train_missing=False)
+    found = {"subsets": comparisons.merge_subsets(folds, BLOCKS)}
     session.add(found["subsets"])
-    found["rivals"] = comparisons.merge_rivals(folds, BLOCKS, "cpu")
+    found["rivals"] = comparisons.merge_rivals(folds, BLOCKS)
     session.add(found["rivals"])
     found["rows"] = comparisons.headline_rows(folds, session.outcomes, BLOCKS)
-    found["operators"] = comparisons.operator_ablation(folds, BLOCKS, "cpu")
-    found["heads"] = comparisons.head_ablation(folds, BLOCKS, "cpu")
+    found["operators"] = comparisons.operator_ablation(folds, BLOCKS)
+    found["heads"] = comparisons.head_ablation(folds, BLOCKS)
     session.add([o for o in found["rows"] if o.method == "lego_block"])
     session.add(found["operators"])
     session.add(found["heads"])
@@ -45,16 +50,17 @@ def merged(trained, new_session):
 @pytest.fixture(scope="module")
 def fused(trained, new_session, tmp_path_factory):
     session = new_session(FuseSettings, tmp_path_factory.mktemp("fuse"), trained.session.cohort)
-    folds = trained.folds
-    tuned = comparisons.tuning(folds, session, BLOCKS, [0, 2])
+    blocks = trained.session.store.for_reading("")
+    folds = list(benches(session.folds, session.settings, session.store, block_store=blocks))
+    tuned = comparisons.tuning(folds, BLOCKS, [0, 2])
     session.add(tuned)
-    return session, tuned, comparisons.fuse_rivals(folds, tuned, BLOCKS, "cpu")
+    return session, tuned, comparisons.fuse_rivals(folds, tuned, BLOCKS), folds
 
 
 def test_joined_tables_are_no_modality_of_their_own(trained):
-    models = trained.folds[0]
-    assert comparisons.separate(models) == ["clin", "img", "rna"]
-    assert comparisons.joined_pair(models) == ("tabular", "img")
+    bench = trained.benches[0]
+    assert separate_names(bench.fold) == NAMES
+    assert comparisons.joined_pair(bench) == ("tabular", "img")
 
 
 def test_every_pair_and_all_are_merged_once_per_fold(merged, trained):
@@ -70,52 +76,55 @@ def test_main_comparison_tests_the_same_patients(merged):
         ids = [tuple(o.ids) for o in rows if o.repeat == repeat]
         assert len(set(ids)) == 1
     labels = {views.method_label(o) for o in rows}
-    assert {"LegoMerge", "Ensemble (logits)", "LegoBlock (best by validation)"} <= labels
+    assert {"LegoMerge", "Ensemble", "LegoBlock (best by validation)"} <= labels
     table = views.value_table(rows, "c_index", views.method_label)
     assert not table.duplicated(["label", "repeat"]).any()
 
 
 def test_main_comparison_runs_on_the_device_asked_for(merged, trained, monkeypatch):
     seen = []
-    score = merging.score
+    predict = trained_models.predict_logits
 
-    def spy(*args, device, **options):
+    def spy(*args, device):
         seen.append(device)
-        return score(*args, device=device, **options)
+        return predict(*args, device=device)
 
-    monkeypatch.setattr(merging, "score", spy)
-    comparisons.headline_rows(trained.folds, merged[0].outcomes, BLOCKS, "cpu")
-    comparisons.headline_rows(trained.folds, merged[0].outcomes, BLOCKS)
+    monkeypatch.setattr(trained_models, "predict_logits", spy)
+    for device in ("cpu", "auto"):
+        settings = trained.session.settings.model_copy(update={"device": device})
+        folds = [dataclasses.replace(bench, settings=settings) for bench in trained.benches]
+        comparisons.headline_rows(folds, merged[0].outcomes, BLOCKS)
     assert seen == ["cpu", "cpu", "auto", "auto"]
 
 
 def test_head_of_the_best_block_reads_the_merged_latent(merged, trained):
-    models, names = trained.folds[0], ["clin", "img", "rna"]
-    modules, fitted = models.block_modules(BLOCKS), models.block_outcomes(BLOCKS)
-    best = best_by_validation({name: fitted[name] for name in names})
-    test = models.fold.test.select(names)
+    bench = trained.benches[0]
+    blocks = bench.blocks(NAMES, BLOCKS)
+    modules, best = bare(blocks), best_by_validation(blocks)
+    test = bench.fold.test.select(NAMES)
     batch = test.batch(range(len(test)))
-    merge = LegoMerge({name: modules[name].eval() for name in names})
+    merge = LegoMerge({name: modules[name].eval() for name in NAMES})
     with torch.no_grad():
         latent = merge.encode(batch.inputs, batch.present, batch.masks)
         logits = apply_head(modules[best].head.tensors(), latent)
-    rows = [o for o in merged[1]["heads"] if o.variant == "head: best block's" and o.repeat == 1]
-    expected = objective_for(models.fold).predict(logits)["risk"]
+    rows = [o for o in merged[1]["heads"] if o.arm == "head: best block's" and o.repeat == 1]
+    expected = objective_for(bench.fold).predict(logits)["risk"]
     assert [o.ids.tolist() for o in rows] == [list(test.ids)]
     assert rows[0].prediction["risk"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_best_block_is_chosen_by_validation(merged, trained):
-    for models in trained.folds:
-        outcomes = models.block_outcomes(BLOCKS)
-        expected = best_by_validation({name: outcomes[name] for name in ("clin", "img", "rna")})
+    for bench in trained.benches:
+        blocks = bench.blocks(NAMES, BLOCKS)
+        expected = best_by_validation(blocks)
         found = next(
             o
             for o in merged[1]["rows"]
-            if o.method == "lego_block" and o.repeat == models.fold.repeat
+            if o.method == "lego_block" and o.repeat == bench.fold.repeat
         )
+        assert (found.chosen_by, found.arm) == (VALIDATION, "")
         assert found.facts["first"] == expected
-        alone = outcomes[expected]
+        alone = blocks[expected].outcome
         place = [found.ids.tolist().index(name) for name in alone.ids]
         assert found.prediction["risk"][place] == pytest.approx(alone.prediction["risk"], rel=1e-5)
 
@@ -125,9 +134,10 @@ def test_best_block_is_chosen_by_validation(merged, trained):
 )
 def test_default_of_an_ablation_is_the_merge(merged, kind, default):
     plain = {o.repeat: o for o in merged[1]["subsets"] if len(o.modalities) == 3}
-    rows = [o for o in merged[1][kind] if o.variant.endswith(default)]
+    rows = [o for o in merged[1][kind] if o.facts["level"] == default]
     assert len(rows) == 2
     for row in rows:
+        assert row.arm == f"{row.facts['factor']}: {default}"
         assert row.prediction["risk"] == pytest.approx(plain[row.repeat].prediction["risk"])
 
 
@@ -137,32 +147,31 @@ def test_operators_differ(merged):
 
 
 def test_joined_tables_with_the_other_modality(merged):
-    rows = [o for o in merged[1]["rivals"] if o.variant == JOINED]
+    rows = [o for o in merged[1]["rivals"] if o.inputs == JOINED]
     assert {o.method for o in rows} == {"lego_merge", "ensemble"}
     assert {o.modalities for o in rows} == {("clin", "img", "rna")}
-    assert not [o for o in merged[1]["rows"] if o.variant == JOINED and o.method == "lego_block"]
+    assert not [o for o in merged[1]["rows"] if o.inputs == JOINED and o.method == "lego_block"]
 
 
 def test_weights_are_varied_on_the_published_pair(trained):
-    assert comparisons.alpha_pair(trained.folds, BLOCKS) == ("tabular", "img")
-    found = comparisons.alpha_ablation(trained.folds[:1], ("clin", "rna"), BLOCKS, "cpu")
+    assert comparisons.alpha_pair(trained.benches, BLOCKS) == ("tabular", "img")
+    found = comparisons.alpha_ablation(trained.benches[:1], ("clin", "rna"), BLOCKS)
     table = comparisons.alpha_table(found, "c_index")
     assert table["x"].tolist() == [step / 10 for step in range(11)]
 
 
 def test_no_two_rows_of_a_run_are_confused(merged, fused):
     for session in (merged[0], fused[0]):
-        keys = [(o.method, o.variant, o.modalities, o.repeat) for o in session.outcomes]
+        keys = [(*o.labels.values(), o.modalities, o.repeat) for o in session.outcomes]
         twice = {key for key in keys if keys.count(key) > 1}
         assert not twice
 
 
 def test_tuning_tests_every_mode_at_every_number_of_epochs(fused):
-    variants = [o.variant for o in fused[1] if o.repeat == 1]
-    assert variants == [
-        f"{mode}, {n} epochs" for mode in ("stack", "weave", "merge") for n in (0, 2)
-    ]
-    assert {o.variant for o in fused[1] if o.headline} == {"stack, 2 epochs"}
+    tuned = [(o.method, o.arm, o.tune_epochs) for o in fused[1] if o.repeat == 1]
+    modes = (("lego_fuse", "stack"), ("lego_fuse", "weave"), ("lego_merge", ""))
+    assert tuned == [(*mode, n) for mode in modes for n in (0, 2)]
+    assert {(o.arm, o.tune_epochs) for o in fused[1] if o.headline} == {("stack", 2)}
     table = comparisons.tuning_table(fused[1], "c_index")
     assert set(table["label"]) == {"stack", "weave", "merge"}
     assert set(table["x"]) == {0, 2}
@@ -170,13 +179,15 @@ def test_tuning_tests_every_mode_at_every_number_of_epochs(fused):
 
 def test_a_merge_tuned_for_no_epochs_is_the_merge(merged, fused):
     plain = {o.repeat: o for o in merged[1]["subsets"] if len(o.modalities) == 3}
-    for found in [o for o in fused[1] if o.variant == "merge, 0 epochs"]:
+    untuned = [o for o in fused[1] if o.method == "lego_merge" and o.tune_epochs == 0]
+    assert len(untuned) == 2
+    for found in untuned:
         assert found.prediction["risk"] == pytest.approx(plain[found.repeat].prediction["risk"])
 
 
-def test_orders_are_compared_under_their_names(trained, fused):
-    found = comparisons.order_ablation(trained.folds[:1], fused[0], BLOCKS, 2)
-    assert [o.variant for o in found] == ["order: clin > img > rna", "order: clin > rna > img"]
+def test_orders_are_compared_under_their_names(fused):
+    found = comparisons.order_ablation(fused[3][:1], BLOCKS, 2)
+    assert [o.arm for o in found] == ["order: clin > img > rna", "order: clin > rna > img"]
 
 
 # --- the sentences, whose numbers must be those of the outcomes
@@ -184,23 +195,23 @@ def test_orders_are_compared_under_their_names(trained, fused):
 
 def test_sentences_of_the_merge(merged):
     session, found = merged
-    text = sentences.merge_against(found["rows"], "c_index")
+    text = lego_page.merge_against(found["rows"], "c_index")
     table = views.value_table(found["rows"], "c_index", views.method_label)
     means = table.groupby("label")["value"].mean()
-    difference = means["LegoMerge"] - means["Ensemble (logits)"]
-    assert f"LegoMerge minus Ensemble (logits): {difference:+.3f} over 2 repeats, too few" in text
-    closing = sentences.merge(session, found["rows"], found["operators"], found["heads"])
+    difference = means["LegoMerge"] - means["Ensemble"]
+    assert f"LegoMerge minus Ensemble: {difference:+.3f} over 2 repeats, too few" in text
+    closing = lego_page.merge(session, found["rows"], found["operators"], found["heads"])
     assert "too few to conclude anything" in closing
     assert "nan" not in closing
 
 
-def test_sentences_of_the_fusion(fused, trained):
-    session, tuned, rivals = fused
-    assert "LegoFuse (stack, 2 epochs) minus LegoMerge" in sentences.fuse_against(rivals, "c_index")
-    ordered = comparisons.order_ablation(trained.folds, session, BLOCKS, 2)
-    assert "Between the best and the worst of 2 orders" in sentences.fuse(session, rivals, ordered)
-    without = [o for o in rivals if o.variant != "stack, 2 epochs"]
-    assert sentences.fuse_against(without, "c_index") == (
+def test_sentences_of_the_fusion(fused):
+    session, _, rivals, folds = fused
+    assert "LegoFuse (stack, 2 epochs) minus LegoMerge" in lego_page.fuse_against(rivals, "c_index")
+    ordered = comparisons.order_ablation(folds, BLOCKS, 2)
+    assert "Between the best and the worst of 2 orders" in lego_page.fuse(session, rivals, ordered)
+    without = [o for o in rivals if (o.arm, o.tune_epochs) != ("stack", 2)]
+    assert lego_page.fuse_against(without, "c_index") == (
         "LegoFuse (stack, 2 epochs) is not among the settings asked for, so nothing is compared "
         "with it."
     )
@@ -219,15 +230,15 @@ def test_sentences_about_data(trained):
 
 def test_sentences_of_unimodal(trained):
     session = trained.session
-    text = sentences.unimodal(session)
+    text = lego_page.unimodal(session)
     table = views.value_table(
         session.outcomes, "c_index", lambda o: views.label(o, ["clin", "rna"])
     )
     best = table.groupby("label")["value"].mean().max()
     assert f"is {best:.3f} ±" in text.splitlines()[0]
     assert "Published" not in text
-    assert "32 fits took" in sentences.sizes(session)
-    assert "of 42 training samples" in sentences.paired(trained.folds)
+    assert "32 fits took" in lego_page.sizes(session)
+    assert "of 42 training samples" in lego_page.paired(trained.benches)
 
 
 @pytest.fixture
@@ -249,7 +260,7 @@ def against_published(trained, outcome, new_session, tmp_path):
                 outcome("abmil", "", modalities=("img",), metrics={"c_index": 0.5}),
             ]
         )
-        return sentences.published_lines(session, "c_index")
+        return lego_page.published_lines(session, "c_index")
 
     return lines
 
@@ -268,7 +279,7 @@ def test_published_numbers_have_a_line_per_reason(against_published):
 
 
 def test_without_published_numbers_there_is_no_line(trained):
-    assert sentences.published_lines(trained.session, "c_index") == []
+    assert lego_page.published_lines(trained.session, "c_index") == []
 
 
 def _values(outcome, **shifts):
@@ -277,11 +288,11 @@ def _values(outcome, **shifts):
     return [
         outcome(
             method,
-            variant,
+            **labels,
             repeat=number + 1,
             metrics={"c_index": 0.6 + shift + np.roll(noise, k)[number]},
         )
-        for k, (method, (variant, shift)) in enumerate(shifts.items())
+        for k, (method, (labels, shift)) in enumerate(shifts.items())
         for number in range(5)
     ]
 
@@ -290,22 +301,22 @@ def test_p_values_of_a_page_are_corrected_for_their_number(outcome):
     """Against one rival the merge wins; among three such comparisons it may not."""
     rivals = _values(
         outcome,
-        lego_merge=("default", 0.0),
-        ensemble=("logits", -0.020),
-        lego_block=("best by validation", 0.002),
-        lego_fuse=("stack, 2 epochs", 0.001),
+        lego_merge=({}, 0.0),
+        ensemble=({}, -0.020),
+        lego_block=({"chosen_by": VALIDATION}, 0.002),
+        lego_fuse=({"arm": "stack", "tune_epochs": 2}, 0.001),
     )
     table = views.value_table(rivals, "c_index", views.method_label)
     names = [name for name in dict.fromkeys(table["label"]) if name != "LegoMerge"]
     raw = [pairing.compare(table, "LegoMerge", name) for name in names]
-    text = sentences.merge_against(rivals, "c_index")
+    text = lego_page.merge_against(rivals, "c_index")
     assert raw[0].decided
     assert not pairing.adjust(raw)[0].decided
     assert text.count("cannot tell the two apart") == 3
     assert f"p = {3 * raw[0].p_value:.2g}" in text
     assert "Holm" in text
-    assert "tell" in sentences.merge_against(rivals[:10], "c_index")
-    assert "cannot tell" not in sentences.merge_against(rivals[:10], "c_index")
+    assert "tell" in lego_page.merge_against(rivals[:10], "c_index")
+    assert "cannot tell" not in lego_page.merge_against(rivals[:10], "c_index")
 
 
 def test_metrics_table_has_a_row_per_model(trained):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from functools import wraps
+
 import numpy as np
 import pytest
 import torch
 
+from mmlego.bench import training
+from mmlego.bench.common_starts import LATENT_AND_HEAD, latent_and_head
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.store.fits import FitStore
 from mmlego.data.folds.fold import make_fold
@@ -13,7 +17,6 @@ from mmlego.errors import SettingsError
 from mmlego.methods.names import ENSEMBLE, HEALNET, LATE_CONCAT, LEGO_MERGE
 from mmlego.runs.settings import DisjointSettings
 from mmlego.studies.robustness import disjoint, disjoint_page
-from mmlego.studies.robustness.disjoint import COMMON
 
 TINY = {"epochs": 1, "depth": 1, "latent_channels": 4, "latent_dim": 8, "device": "cpu"}
 
@@ -63,7 +66,7 @@ def test_nobody_is_trained_on_with_both_modalities_at_overlap_zero(joined):
 
 
 def test_all_methods_at_all_overlaps_on_the_same_patients(session, outcomes):
-    keys = [(o.method, o.variant, o.repeat) for o in outcomes]
+    keys = [(*o.labels.values(), o.repeat) for o in outcomes]
     assert len(set(keys)) == len(keys) == 2 * 2 * 5
     assert {o.method for o in outcomes} == {LEGO_MERGE, ENSEMBLE, LATE_CONCAT, HEALNET}
     for fold in session.folds:
@@ -81,22 +84,26 @@ def test_the_first_modality_sees_the_same_patients_at_every_overlap(bench):
     disjoint.at_overlap(bench, 1.0)
     keys = {}
     for o in bench.told:
-        keys.setdefault((o.method, o.joined, o.variant.split(", overlap")[0]), set()).add(o.key)
+        keys.setdefault((o.method, o.joined, o.condition), set()).add(o.key)
     assert len(keys["snn", "clin+rna", "overlap 0"] | keys["snn", "clin+rna", "overlap 1"]) == 1
     assert len(keys["abmil", "img", "overlap 0"] | keys["abmil", "img", "overlap 1"]) == 2
 
 
 def test_blocks_from_a_common_start_share_latent_and_head_and_nothing_else(bench, monkeypatch):
     found = {}
+    train = training.train_recipe
 
+    @wraps(train)  # whose code is part of the key
     def keep(fold, recipe, build, store, **rest):
-        torch.manual_seed(recipe.seed_for(fold))
-        found[recipe.names[0]] = build().model.state_dict()
-        return bench.encoder(recipe.names[0])
+        if recipe.method == "lego_block":
+            torch.manual_seed(recipe.seed_for(fold))
+            found[recipe.names[0]] = build().model.state_dict()
+        return train(fold, recipe, build, store, **rest)
 
-    monkeypatch.setattr(disjoint, "train_recipe", keep)
+    monkeypatch.setattr(training, "train_recipe", keep)
+    start = latent_and_head(bench.fold, bench.settings)
     for name in ("tabular", "img"):
-        disjoint.block_from_common_start(bench, name)
+        bench.block(name, start=start)
     first, second = found["tabular"], found["img"]
     shared = {"latent", *(name for name in first if name.startswith("head."))}
     assert len(shared) == 5
@@ -107,12 +114,13 @@ def test_blocks_from_a_common_start_share_latent_and_head_and_nothing_else(bench
 
 def test_only_the_start_differs_from_the_independent_block(bench):
     """Same seed, hence the same other weights and batches; yet another fit."""
-    own, common = bench.block("img")[0], disjoint.block_from_common_start(bench, "img")[0]
+    start = latent_and_head(bench.fold, bench.settings)
+    own, common = bench.block("img").outcome, bench.block("img", start=start).outcome
     assert own.key != common.key
     assert len(own.history) == len(common.history)
     assert not np.allclose(own.prediction["risk"], common.prediction["risk"])
-    assert bench.told[-1].variant == f"wrapped, {COMMON}"
-    again = disjoint.block_from_common_start(bench, "img")[0]
+    assert (own.arm, bench.told[-1].arm) == ("wrapped", LATENT_AND_HEAD)
+    again = Bench(bench.fold, bench.settings, bench.store).block("img", start=start)
     assert again.key == common.key
 
 
@@ -127,7 +135,7 @@ def test_the_page_says_what_was_found(session, outcomes):
             [
                 o.metrics["c_index"] * (1 if o.method == "lego_merge" else -1) * 2
                 for o in outcomes
-                if o.variant == name and o.method in ("lego_merge", "ensemble")
+                if o.condition == name and not o.arm and o.method in ("lego_merge", "ensemble")
             ]
         )
         for name in table["overlap"]

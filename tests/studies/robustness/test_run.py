@@ -5,18 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mmlego.bench.trained_models import (
-    STATIC,
-    Subject,
-    main_set,
-    methods_on,
-    score_on,
-    subjects,
-    tuned_stack,
-)
 
 from mmlego.bench.fold_bench import Bench
-from mmlego.bench.merging import pick
+from mmlego.bench.fusing import TUNED_FOR
+from mmlego.bench.inputs import headline_inputs
+from mmlego.bench.merging import bare
 from mmlego.bench.store.fits import FitStore
 from mmlego.data.folds.fold import make_fold
 from mmlego.data.folds.splits import make_splits
@@ -28,8 +21,15 @@ from mmlego.methods.names import ENSEMBLE, HEALNET, LATE_CONCAT, LEGO_BLOCK, LEG
 from mmlego.methods.registry import METHODS
 from mmlego.models.encoders.amil import ABMILEncoder
 from mmlego.runs.settings import RobustnessSettings
-from mmlego.studies.robustness import page
+from mmlego.studies.robustness import models, page
 from mmlego.studies.robustness import run as robustness
+from mmlego.studies.robustness.models import (
+    STATIC,
+    compared,
+    mean_over_draws,
+    methods_on,
+    score_on,
+)
 
 FAST = (LEGO_MERGE, LEGO_FUSE, ENSEMBLE, LATE_CONCAT)
 
@@ -67,13 +67,15 @@ def bench(joined, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(bench):
-    names = main_set(bench.fold)[1]
-    return list(subjects(bench, [m for m in methods_on(bench.fold, names) if m in FAST]))
+    names = headline_inputs(bench.fold)[1]
+    return list(compared(bench, [m for m in methods_on(bench.fold, names) if m in FAST]))
 
 
-def _by(outcomes, method, variant):
-    found = [o for o in outcomes if (o.method, o.variant) == (method, variant)]
-    assert len(found) == 1, (method, variant)
+def _by(outcomes, method, condition, arm=None):
+    usual = "stack" if method == "lego_fuse" else ""
+    wanted = (method, condition, usual if arm is None else arm)
+    found = [o for o in outcomes if (o.method, o.condition, o.arm) == wanted]
+    assert len(found) == 1, wanted
     return found[0]
 
 
@@ -81,11 +83,11 @@ def _by(outcomes, method, variant):
 
 
 def test_the_set_is_that_of_the_published_runs_or_every_modality_apart(joined, fold):
-    assert main_set(joined) == ("joined", ("tabular", "img"))
-    assert main_set(fold) == ("separate", ("clin", "img", "rna"))
+    assert headline_inputs(joined) == ("joined", ("tabular", "img"))
+    assert headline_inputs(fold) == ("separate", ("clin", "img", "rna"))
     alone = replace(fold, names=("clin",), joined={})
     with pytest.raises(ModalityError, match=r"got \['clin'\]; name more"):
-        main_set(alone)
+        headline_inputs(alone)
 
 
 def test_every_network_of_several_modalities_takes_part(joined):
@@ -95,13 +97,12 @@ def test_every_network_of_several_modalities_takes_part(joined):
 
 def test_a_tuned_stack_is_that_of_the_benchmark(bench, trained):
     """Same seed, same samples, same number of epochs: the model behind the row."""
-    row = bench.fuse(("tabular", "img"), "x")
-    subject = next(s for s in trained if s.method == "lego_fuse")
-    again = score_on(bench, subject, bench.fold.test, "x")
-    np.testing.assert_allclose(again.prediction["risk"], row.prediction["risk"], rtol=1e-5)
-    torch.testing.assert_close(
-        tuned_stack(bench, subject.names).state_dict(), subject.model.state_dict()
-    )
+    row = bench.fuse(("tabular", "img"), inputs="joined")
+    fused = next(model for model in trained if model.method == "lego_fuse")
+    again = score_on(bench, fused, bench.fold.test, "x")
+    np.testing.assert_allclose(again.prediction["risk"], row.outcome.prediction["risk"], rtol=1e-5)
+    assert (fused.key, fused.outcome.tune_epochs) == (row.key, TUNED_FOR)
+    torch.testing.assert_close(row.model.state_dict(), fused.model.state_dict())
 
 
 # --- missing modalities
@@ -114,7 +115,7 @@ def missing(bench, trained):
 
 def test_nothing_withheld_is_the_plain_test(bench, trained, missing):
     row = _by(missing, "lego_merge", "missing 0")
-    plain = bench.merge(("tabular", "img"), "x")
+    plain = bench.merge(("tabular", "img")).outcome
     assert row.metrics == plain.metrics
     assert (row.facts["withheld"], row.facts["draws"]) == (0.0, 1)
     assert not row.headline
@@ -123,12 +124,13 @@ def test_nothing_withheld_is_the_plain_test(bench, trained, missing):
 
 def test_every_method_is_tested_at_every_rate_and_pattern_on_the_same_samples(missing, trained):
     wanted = {"missing 0", "missing 0.5", "only tabular", "only img"}
-    for subject in trained:
-        rows = [o for o in missing if o.method == subject.method]
-        assert {o.variant.removesuffix(f", {STATIC}") for o in rows} == wanted
-    sizes = {(o.variant.split(",")[0], o.n_test) for o in missing}
+    for model in trained:
+        rows = [o for o in missing if (o.method, o.arm) == (model.method, model.arm)]
+        assert {o.condition for o in rows} == wanted
+    assert STATIC in {o.arm for o in missing if o.method == "lego_merge"}
+    sizes = {(o.condition, o.n_test) for o in missing}
     assert len(sizes) == len(wanted)
-    keys = [(o.method, o.variant) for o in missing]
+    keys = [tuple(o.labels.values()) for o in missing]
     assert len(set(keys)) == len(keys)
     assert len({o.facts["withheld"] for o in missing if o.facts.get("rate") == 0.5}) == 1
 
@@ -137,12 +139,12 @@ def test_a_single_modality_is_the_block_or_the_encoder_itself(bench, missing):
     test = bench.fold.test
     for name in ("tabular", "img"):
         merged = _by(missing, "lego_merge", f"only {name}")
-        block = score_on(bench, Subject("x", bench.block(name)[1], (name,)), test, "x")
+        block = score_on(bench, bench.block(name), test, "x")
         np.testing.assert_allclose(merged.prediction["risk"], block.prediction["risk"], rtol=1e-5)
         mean = _by(missing, "ensemble", f"only {name}")
-        encoder = score_on(bench, Subject("x", bench.encoder(name)[1], (name,)), test, "x")
+        encoder = score_on(bench, bench.encoder(name), test, "x")
         np.testing.assert_allclose(mean.prediction["risk"], encoder.prediction["risk"], rtol=1e-5)
-        static = _by(missing, "lego_merge", f"only {name}, {STATIC}")
+        static = _by(missing, "lego_merge", f"only {name}", STATIC)
         assert not np.allclose(static.prediction["risk"], block.prediction["risk"], rtol=1e-5)
 
 
@@ -153,9 +155,14 @@ def test_an_outcome_at_a_rate_is_the_mean_over_draws(bench, trained, missing):
     first = _by(one, trained[0].method, "missing 0.5")
     np.testing.assert_array_equal(first.prediction["risk"], three.prediction["risk"])
     assert first.metrics["c_index"] != three.metrics["c_index"]
-    mean = robustness.averaged([replace(first, metrics={"x": x}) for x in (0.2, 1.0)], {"y": 3})
+    draw = models.tested_on(bench, trained[0], bench.fold.test, "x")
+    draws = [
+        replace(draw, key=str(x), known=replace(draw.outcome, metrics={"x": x})) for x in (0.2, 1.0)
+    ]
+    mean = mean_over_draws(draws, bench.store, {"y": 3})
     assert mean.metrics == {"x": pytest.approx(0.6)}
     assert (mean.facts["draws"], mean.facts["y"]) == (2, 3)
+    assert mean.key not in ("", draw.key)
 
 
 # --- imbalance
@@ -173,15 +180,11 @@ def test_a_scarce_modality_changes_its_own_block_only(bench, monkeypatch):
     here = int(bench.fold.train.present["img"].sum())
     assert {o.facts["n_scarce"] for o in found} == {here, round(0.25 * here)}
     assert {o.n_test for o in found} == {len(bench.fold.test.having(["tabular", "img"], "all"))}
-    keys = {
-        (o.variant.split(", ")[-1], o.joined, o.method): o.key
-        for o in told
-        if o.method in ("snn", "abmil")
-    }
+    keys = {(o.condition, o.joined, o.method): o.key for o in told if o.method in ("snn", "abmil")}
     few, full = "img in 25% of training", "img in 100% of training"
     assert keys[few, "clin+rna", "snn"] == keys[full, "clin+rna", "snn"]
     assert keys[few, "img", "abmil"] != keys[full, "img", "abmil"]
-    assert keys[full, "img", "abmil"] == bench.encoder("img")[0].key
+    assert keys[full, "img", "abmil"] == bench.encoder("img").key
 
 
 # --- bags
@@ -240,13 +243,13 @@ def test_without_a_bag_nothing_is_cut_down(bench, trained, fold):
 
 def test_an_added_modality_gives_the_merge_of_all_and_leaves_old_blocks_alone(bench):
     found = robustness.extension(bench)
-    full = bench.merge(("tabular", "img"), "x")
+    full = bench.merge(("tabular", "img")).outcome
     after = _by(found, "lego_merge", "after adding img")
     np.testing.assert_allclose(after.prediction["risk"], full.prediction["risk"], rtol=1e-5)
     before = _by(found, "lego_merge", "before adding img")
     assert (before.n_test, before.seconds) == (after.n_test, 0.0)
     assert before.joined == "clin+rna"
-    spent = bench.block("img")[0].seconds + bench.encoder("img")[0].seconds
+    spent = bench.block("img").outcome.seconds + bench.encoder("img").outcome.seconds
     assert after.seconds == spent > 0
     again = _by(found, "healnet", "trained again with img")
     assert again.seconds > 0
@@ -254,8 +257,8 @@ def test_an_added_modality_gives_the_merge_of_all_and_leaves_old_blocks_alone(be
 
 
 def test_a_block_that_changed_is_found(bench):
-    blocks = bench.blocks(("tabular", "img"))
-    merged = LegoMerge(pick(blocks, ("tabular", "img")))
+    blocks = bare(bench.blocks(("tabular", "img")))
+    merged = LegoMerge(blocks)
     before = robustness._copies(blocks, ("img",))
     robustness.check_unchanged(before, merged)
     before["img"]["latent"][0, 0] += 1e-6
@@ -288,7 +291,7 @@ def _few(fold, names, among=()):
 
 def test_all_parts_run_and_nothing_is_recorded_twice(findings):
     assert all(getattr(findings, part) for part in robustness.PARTS)
-    keys = [(o.method, o.variant, o.joined, o.repeat) for o in findings.outcomes()]
+    keys = [(*o.labels.values(), o.joined, o.repeat) for o in findings.outcomes()]
     assert len(set(keys)) == len(keys)
     assert {o.repeat for o in findings.outcomes()} == {1, 2}
 

@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from mmlego.bench.tuning.search import Study, Task
+from mmlego.bench.tuning.search import Search, Study
 from mmlego.runs.records.record import plain
 from mmlego.studies.search import page
 
@@ -18,7 +18,7 @@ def _study(method, losses, states=None, **importances):
     states = states or ["COMPLETE"] * len(losses)
     done = [x for x, state in zip(losses, states, strict=True) if state == "COMPLETE"]
     return Study(
-        task=Task(method, "all", ("clin", "img")),
+        task=Search(method, "all", ("clin", "img")),
         trials=pd.DataFrame(rows).assign(state=states),
         values={"l1": 0.012345, "depth": 2} if method == "healnet" else {"dropout": 0.5},
         loss=min(done),

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmlego.bench.configurations import Arm, Trained
+from mmlego.bench.configurations import Configuration
+from mmlego.bench.trained import Labels, TrainedModel
 from mmlego.learning.objectives import objective_for
 from mmlego.models.amc import AMC
 from mmlego.models.amc.conflict import cosine, modality_gradients
@@ -31,7 +32,13 @@ def trained(folds):
         experts=4,
     )
     outcome = SimpleNamespace(method="amc")
-    return Trained(Arm("literal", "AMC", "amc"), fold, NAMES, outcome, model)
+    return TrainedModel(
+        fold,
+        Labels("amc", NAMES, {"arm": "literal"}),
+        "key",
+        lambda: (outcome, model),
+        configuration=Configuration("literal", "AMC", "amc"),
+    )
 
 
 def with_bags(trained, flags):

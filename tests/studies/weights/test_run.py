@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from mmlego.bench.common_start import MERGES, block_start, shared_part
+from mmlego.bench.common_starts import COMMON_START, block_start, shared_part
+from mmlego.bench.merging import bare
 from mmlego.errors import DataError, ModalityError
+from mmlego.learning.objectives import objective_for
+from mmlego.learning.predict import predict_logits
+from mmlego.lego.merge import LegoMerge
 from mmlego.models.baselines.weight_merging import soup
 from mmlego.runs.settings import WeightMergingSettings
 from mmlego.studies.weights import page
 from mmlego.studies.weights import run as weight_merging
+from mmlego.studies.weights.merges import MERGES
 from mmlego.studies.weights.run import (
     blocks_from_a_common_start,
     independent_blocks,
@@ -20,7 +25,7 @@ from mmlego.studies.weights.run import (
     shared_encoders,
 )
 
-SAME = {"split_unit": "patient", "device": "cpu"}
+NAMES = ("clin", "img", "rna")
 
 
 @pytest.fixture
@@ -30,8 +35,9 @@ def session(trained, new_session, toy):
 
 
 @pytest.fixture
-def folds(trained):
-    return trained.folds[:1]
+def bench(session):
+    """The first fold, on which the blocks of `unimodal` are found."""
+    return session.benches(train_missing=False)[0]
 
 
 @pytest.fixture
@@ -50,11 +56,11 @@ def _weights(outcomes):
 
 
 @pytest.mark.parametrize("method", MERGES)
-def test_merged_blocks_share_weights_and_keep_what_reads_their_data(folds, session, method):
-    blocks = folds[0].block_modules("wrapped")
+def test_merged_blocks_share_weights_and_keep_what_reads_their_data(bench, method):
+    blocks = bare(bench.blocks(NAMES))
     before = {name: block.state_dict() for name, block in blocks.items()}
     before = {name: {k: v.clone() for k, v in state.items()} for name, state in before.items()}
-    base = block_start(folds[0].fold, session.settings)
+    base = block_start(bench.fold, bench.settings)
     merged = merge_weights(blocks, base, method, seed=1)
     parts = [shared_part(block) for block in merged.values()]
     assert all(torch.equal(parts[0][name], part[name]) for part in parts for name in part)
@@ -66,55 +72,54 @@ def test_merged_blocks_share_weights_and_keep_what_reads_their_data(folds, sessi
         assert all(torch.equal(v, before[name][k]) for k, v in block.state_dict().items())
 
 
-def test_independent_blocks_on_the_same_patients(folds, session):
-    found = independent_blocks(folds, session, "wrapped")
-    fold, names = folds[0].fold, ["clin", "img", "rna"]
+def test_independent_blocks_on_the_same_patients(bench):
+    found = independent_blocks([bench], "wrapped")
+    fold = bench.fold
     assert {o.n_test for o in found.together} == {len(fold.test)}
     assert [o.method for o in found.together[:2]] == ["lego_block", "lego_merge"]
-    assert [o.variant for o in _weights(found.together)] == list(MERGES)
-    sizes = {name: len(fold.test.having([name])) for name in names}
+    assert [o.arm for o in _weights(found.together)] == list(MERGES)
+    sizes = {name: len(fold.test.having([name])) for name in NAMES}
     assert {(o.joined, o.n_test) for o in found.alone} == set(sizes.items())
     assert len(_weights(found.alone)) == len(MERGES) * 3
     assert found.new() == _weights([*found.together, *found.alone])
 
 
-def test_soup_of_latents_and_weights_is_what_it_says(folds, session):
+def test_soup_of_latents_and_weights_is_what_it_says(bench):
     """The row together is LegoMerge of blocks with the mean of the weights."""
-    from mmlego.bench.merging import merge_outcome
-
-    found = independent_blocks(folds, session, "wrapped")
-    row = next(o for o in found.together if o.variant == "soup")
-    blocks = {name: folds[0].block_modules("wrapped")[name] for name in ("clin", "img", "rna")}
+    found = independent_blocks([bench], "wrapped")
+    row = next(o for o in found.together if o.arm == "soup")
+    blocks = bare(bench.blocks(NAMES))
     merged = merge_weights(blocks, {}, "soup", 1)
     mean = soup([shared_part(block) for block in blocks.values()])
     assert torch.equal(merged["img"].state_dict()["latent"], mean["latent"])
-    again = merge_outcome(folds[0].fold, merged, list(merged), variant="x", device="cpu")
-    np.testing.assert_allclose(row.prediction["risk"], again.prediction["risk"], rtol=1e-5)
+    logits = predict_logits(LegoMerge(merged), bench.fold.test.select(NAMES), device="cpu")
+    again = objective_for(bench.fold).predict(logits)
+    np.testing.assert_allclose(row.prediction["risk"], again["risk"], rtol=1e-5)
 
 
-def test_identical_blocks_are_not_changed_by_soup_and_slerp(folds, session):
-    block = folds[0].block_modules("wrapped")["clin"]
+def test_identical_blocks_are_not_changed_by_soup_and_slerp(bench):
+    block = bench.block("clin").model.model
     for method in ("soup", "slerp"):
         merged = merge_weights({"a": block, "b": block}, shared_part(block), method, 1)["a"]
         for name, value in block.state_dict().items():
             torch.testing.assert_close(merged.state_dict()[name], value)
 
 
-def test_blocks_from_a_common_start(folds, session):
-    found = blocks_from_a_common_start(folds, session, "wrapped")
+def test_blocks_from_a_common_start(bench):
+    found = blocks_from_a_common_start([bench], "wrapped")
     assert [o.method for o in found.together[:2]] == ["lego_block", "lego_merge"]
     assert {o.joined for o in found.trained} == {"clin", "img", "rna"}
-    assert all(o.variant.endswith("common start") for o in _weights(found.together))
+    assert {o.condition for o in (*found.together, *found.alone)} == {COMMON_START}
     assert len(found.new()) == 3 + 2 + len(MERGES) * 4
-    unlike = independent_blocks(folds, session, "wrapped")
-    keys = [(o.method, o.variant, o.joined) for o in [*found.new(), *unlike.new()]]
+    unlike = independent_blocks([bench], "wrapped")
+    keys = [(*o.labels.values(), o.joined) for o in [*found.new(), *unlike.new()]]
     assert len(set(keys)) == len(keys)
 
 
-def test_one_modality_cannot_be_merged(folds, session):
-    models = replace(folds[0], fold=replace(folds[0].fold, names=("clin",)))
+def test_one_modality_cannot_be_merged(bench):
+    alone = replace(bench, fold=replace(bench.fold, names=("clin",)))
     with pytest.raises(ModalityError, match=r"got \['clin'\]; name more"):
-        independent_blocks([models], session, "wrapped")
+        independent_blocks([alone], "wrapped")
 
 
 def test_no_second_cohort_no_shared_encoder(session):
@@ -157,23 +162,20 @@ def test_second_cohorts_that_do_not_fit(two_tasks, toy, monkeypatch):
         shared_encoders(two_tasks)
 
 
-def test_the_page(two_tasks, trained):
-    folds = trained.folds[:1]
-    apart = independent_blocks(folds, two_tasks, "wrapped")
-    common = blocks_from_a_common_start(folds, two_tasks, "wrapped")
+def test_the_page(two_tasks, bench):
+    apart = independent_blocks([bench], "wrapped")
+    common = blocks_from_a_common_start([bench], "wrapped")
     shared = shared_encoders(two_tasks)
     text = page.conclusion(two_tasks, apart, common, shared)
     assert text.count("* ") == 6
     table = page.alone_table(apart, "c_index")
-    assert len(table) == (1 + len(MERGES)) * len(folds)
+    assert len(table) == 1 + len(MERGES)
     own = table[(table["label"] == page.OWN_WEIGHTS) & (table["repeat"] == 1)]
-    values = [
-        folds[0].block_outcomes("wrapped")[n].metrics["c_index"] for n in ("clin", "img", "rna")
-    ]
+    values = [bench.block(name).outcome.metrics["c_index"] for name in NAMES]
     assert own["value"].item() == pytest.approx(np.mean(values))
     assert "of 6 ways" in text
     assert page.against_latents(common, "c_index").count("latents merged") == len(MERGES)
-    assert "weights" in page.parts(folds, "wrapped")
+    assert "weights" in page.parts([bench], "wrapped")
     for second in (False, True):
         assert page.encoder_figure(two_tasks, shared, second=second).axes
         plt.close("all")
