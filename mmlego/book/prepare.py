@@ -8,6 +8,7 @@ from pathlib import Path
 from mmlego.book.contents import contents_text
 from mmlego.book.datasets import dataset_index, dataset_page
 from mmlego.book.home import answer_page
+from mmlego.book.notes import add_note
 from mmlego.book.pages import Page, executed_pages
 from mmlego.book.source import CONTENTS, GENERATED, assemble, own_pages
 from mmlego.data.cards.card import Card
@@ -16,6 +17,7 @@ from mmlego.data.paths import project_root, results_folder
 from mmlego.runs.files import write_text
 from mmlego.runs.records.record import read_records
 from mmlego.runs.records.results import collect
+from mmlego.runs.records.status import statuses
 
 
 def prepare(root: Path | None = None, results: Path | None = None) -> list[Path]:
@@ -36,6 +38,9 @@ def prepare(root: Path | None = None, results: Path | None = None) -> list[Path]
     collect(results)
     source = assemble(root, results)
     pages = executed_pages(source, own_pages(results))
+    known = {one.run_id: one for one in statuses(results, data=False)}
+    for page in pages:
+        add_note(source / page.path, known)
     cards = shown_cards(root, results, pages)
     generated = source / GENERATED
     written = [

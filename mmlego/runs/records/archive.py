@@ -25,19 +25,19 @@ class Archive:
     def __init__(self, *folders: Path) -> None:
         """Look at nothing yet."""
         self.folders = folders
-        self._tables: dict[tuple[Path, str], pd.DataFrame] = {}
+        self._read: dict[Path, dict[str, pd.DataFrame]] = {}
 
     @cached_property
-    def _places(self) -> dict[str, tuple[Path, int]]:
-        """Record and row by the key of an outcome."""
-        found: dict[str, tuple[Path, int]] = {}
+    def _places(self) -> dict[str, Path]:
+        """Record by the key of an outcome."""
+        found: dict[str, Path] = {}
         for folder in reversed(self.folders):
             for path in sorted((folder / "runs").glob(f"*/{OUTCOMES}.parquet")):
                 table = pd.read_parquet(path, columns=["key", "headline"])
-                for row, (key, headline) in enumerate(table.itertuples(index=False)):
+                for key, headline in table.itertuples(index=False):
                     # Only a headline has all of its prediction and history.
                     if key and (headline or key not in found):
-                        found[key] = path.parent, row
+                        found[key] = path.parent
         return found
 
     @cached_property
@@ -53,10 +53,15 @@ class Archive:
         """Fields of ``Outcome`` that a record has under a key, or None where no record has it."""
         if key not in self._places:
             return None
-        place, row = self._places[key]
-        entry = self._table(place, OUTCOMES).iloc[row]
-        part = _rows(self._table(place, PREDICTIONS), row).dropna(axis="columns", how="all")
-        history = _rows(self._table(place, HISTORIES), row)
+        tables = self._tables(self._places[key])
+        hits = tables[OUTCOMES].index[tables[OUTCOMES]["key"] == key]
+        if not len(hits):  # the record was replaced meanwhile
+            return None
+        headlines = tables[OUTCOMES].loc[hits, "headline"]
+        row = int(headlines.idxmax())
+        entry = tables[OUTCOMES].loc[row]
+        part = _rows(tables[PREDICTIONS], row).dropna(axis="columns", how="all")
+        history = _rows(tables[HISTORIES], row)
         metrics = json.loads(entry["metrics"])
         return {
             "ids": part["id"].to_numpy(),
@@ -74,10 +79,20 @@ class Archive:
         path = self._measured.get(key)
         return None if path is None else pd.read_parquet(path)
 
-    def _table(self, place: Path, name: str) -> pd.DataFrame:
-        if (place, name) not in self._tables:
-            self._tables[place, name] = read_table(place, name)
-        return self._tables[place, name]
+    def _tables(self, place: Path) -> dict[str, pd.DataFrame]:
+        """The tables of a record, all of one and the same writing of it."""
+        while place not in self._read:
+            stamp = _stamp(place)
+            tables = {name: read_table(place, name) for name in (OUTCOMES, PREDICTIONS, HISTORIES)}
+            if _stamp(place) == stamp:
+                self._read[place] = tables
+        return self._read[place]
+
+
+def _stamp(place: Path) -> tuple[int, int]:
+    """What tells one writing of a record from another one."""
+    found = place.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _rows(table: pd.DataFrame, outcome: int) -> pd.DataFrame:

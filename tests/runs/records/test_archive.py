@@ -85,3 +85,11 @@ def test_what_was_measured_comes_back(write):
     archive = Archive(write(measured={"m": table}))
     pd.testing.assert_frame_equal(archive.recall_table("m"), table)
     assert archive.recall_table("n") is None
+
+
+def test_a_record_that_is_written_again_meanwhile_gives_nothing_of_another_outcome(write, outcome):
+    archive = Archive(write(outcome(key="other", seconds=1.0), outcome(key="k", seconds=2.0)))
+    assert archive.recall("nothing") is None  # it has looked at the keys
+    write(outcome(key="k", seconds=3.0), outcome(key="another", seconds=4.0))
+    assert archive.recall("k")["seconds"] == 3.0
+    assert archive.recall("other") is None
