@@ -19,6 +19,8 @@ NOT_IDENTITY = ("results", "headline", "train_missing_blocks", "force")
 # Settings that came later; at their default a run is what it was before them.
 IGNORED_AT_DEFAULT = ("output_bias",)
 
+MANUAL = "manual"  # the label of runs outside any grid
+
 
 class RunSettings(BaseModel):
     """What every notebook has: its label, whether the answer rests on it, and where results go."""
@@ -26,7 +28,7 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     notebook: ClassVar[str] = ""
 
-    grid: str = Field("manual", min_length=1, pattern=r"^[a-z0-9_-]+$")
+    grid: str = Field(MANUAL, min_length=1, pattern=r"^[a-z0-9_-]+$")
     headline: bool = False
     results: str = ""
     force: bool = False  # train everything anew, whatever records and stored fits know

@@ -9,14 +9,13 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mmlego.bench.settings import unknown_name
+from mmlego.bench.settings import MANUAL, unknown_name
 from mmlego.errors import RunError, SettingsError
 from mmlego.runs.catalogue import notebook_entry
 
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 # What a grid decides itself, for each of its runs.
 DECIDED = ("grid", "headline", "results", "force")
-MANUAL = "manual"  # the label of runs outside any grid
 
 
 class Condition(BaseModel):

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from mmlego.bench.outcome import LABELS, Outcome
-from mmlego.bench.settings import RunSettings
+from mmlego.bench.settings import MANUAL, RunSettings
 from mmlego.bench.store.code import code_digest, module_digests
 from mmlego.data.paths import project_root, published_below
 from mmlego.errors import RunError
@@ -249,7 +249,7 @@ def read_records(results: Path) -> list[dict[str, Any]]:
 def question_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What a record answers: notebook, cohort, kind of splits and conditions; by hand, itself."""
     values = record["parameters"]
-    if values["grid"] == "manual":
+    if values["grid"] == MANUAL:
         return (record["run_id"],)
     names = ("cohort", "split_unit", "grid")
     return (record["notebook"], *(values.get(name, "") for name in names))

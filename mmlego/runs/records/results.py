@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmlego.bench.outcome import LABELS, OUTCOME_COLUMNS
+from mmlego.bench.settings import MANUAL
 from mmlego.data.paths import published_below
 from mmlego.errors import RunError
 from mmlego.runs.files import whole_file
 from mmlego.runs.records.record import read_records, write_table
 
 TABLE = "metrics.parquet"
+# Values are kept to eight digits.
+_SAME = 1e-7
 COLUMNS = [*OUTCOME_COLUMNS, "grid", "n_train", "n_test", "seconds", "device", "run_id"]
+KEY = ["cohort", "split_unit", "protocol", "grid", *LABELS, "modalities", "repeat", "metric"]
 _TEXT = ["cohort", "split_unit", "arm", "inputs", "condition", "chosen_by", "modalities"]
 
 
@@ -72,3 +77,21 @@ def load_metrics(results: Path) -> pd.DataFrame:
             f"{path}: expected columns {COLUMNS}, missing {absent}; run `mmlego results collect`"
         )
     return frame.assign(**{name: frame[name].fillna("").astype(str) for name in _TEXT})
+
+
+def contradictions(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of runs that give one key two values: one of them is out of date.
+
+    Args:
+        metrics: Table of results, see ``load_metrics``.
+
+    Returns:
+        one, other (run ids, each pair in both orders) and rows (keys with two values).
+    """
+    shared = metrics[[*KEY, "run_id", "value"]].dropna(subset=["value"])
+    shared = shared[shared["grid"] != MANUAL]
+    shared = shared[shared.duplicated(KEY, keep=False)]
+    pairs = shared.merge(shared, on=KEY, suffixes=("", "_other"))
+    unlike = ~np.isclose(pairs["value"], pairs["value_other"], rtol=0, atol=_SAME)
+    counted = pairs[unlike].groupby(["run_id", "run_id_other"]).size().reset_index(name="rows")
+    return counted.rename(columns={"run_id": "one", "run_id_other": "other"})

@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mmlego.bench.store.code import module_digests
 from mmlego.bench.tuning.values import values_digest
 from mmlego.data import load_card, load_cohort
@@ -17,6 +19,7 @@ from mmlego.errors import MMLegoError
 from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.provenance import versions
 from mmlego.runs.records.record import read_records
+from mmlego.runs.records.results import COLUMNS, contradictions, rows_of
 
 CURRENT, OUTDATED, SUPERSEDED, EARLIER = "current", "outdated", "superseded", "earlier code"
 # Parameters that say how much of a question is answered, and where, but not which question it is.
@@ -52,15 +55,22 @@ def statuses(results: Path, *, data: bool = True) -> list[Status]:
         data: Whether cohorts whose files are here are loaded, to see whether they changed.
     """
     records = read_records(results)
-    return [_status(record, records, data) for record in records]
+    metrics = pd.DataFrame([row for one in records for row in rows_of(one)], columns=COLUMNS)
+    pairs = contradictions(metrics)
+    return [_status(record, records, pairs, data) for record in records]
 
 
-def _status(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]], data: bool) -> Status:
+def _status(
+    record: Mapping[str, Any], others: Sequence[Mapping[str, Any]], pairs: pd.DataFrame, data: bool
+) -> Status:
     cohort = str(record["data"].get("name", ""))
     known = (str(record["run_id"]), str(record["notebook"]), cohort)
     later = superseded_by(record, others)
     if later:
         return Status(*known, SUPERSEDED, f"by {later}")
+    corrected = _corrected(record, others, pairs)
+    if corrected:
+        return Status(*known, OUTDATED, corrected)
     if record.get("earlier"):
         return Status(*known, EARLIER, "its keys cannot be compared; run it again")
     changes = [_code_changes(record), _version_changes(record), _value_changes(record)]
@@ -80,6 +90,20 @@ def superseded_by(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
         and _covers(other, record)
     ]
     return str(max(same, key=lambda other: other["finished"])["run_id"]) if same else ""
+
+
+def _corrected(
+    record: Mapping[str, Any], others: Sequence[Mapping[str, Any]], pairs: pd.DataFrame
+) -> str:
+    """The later runs that give keys of a record other values, or nothing."""
+    finished = {other["run_id"]: other["finished"] for other in others}
+    part = pairs[pairs["one"] == record["run_id"]]
+    later = [
+        f"{rows} {'value differs' if rows == 1 else 'values differ'} in {other}"
+        for _, other, rows in part.itertuples(index=False)
+        if finished[other] > record["finished"]
+    ]
+    return "; ".join(later)
 
 
 def _question(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmlego.bench.settings import MANUAL
 from mmlego.errors import RunError
 from mmlego.figures.spread import interval
 from mmlego.methods.names import AMC
@@ -18,7 +19,7 @@ from mmlego.studies.amc.page import label_of
 from mmlego.studies.amc.published import published_amc
 from mmlego.studies.amc.run import ALONE as ONE
 from mmlego.studies.amc.run import RULES, title_of
-from mmlego.studies.answer.contrasts import GENERATED, MANUAL
+from mmlego.studies.answer.contrasts import GENERATED
 from mmlego.studies.answer.main_table import ALIAS, CohortRun
 
 # Groups of rows; the first is the word that the pages of the main table use.

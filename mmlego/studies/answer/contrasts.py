@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mmlego.bench.outcome import VALIDATION
+from mmlego.bench.settings import MANUAL
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import ABMIL, ENSEMBLE, LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE, SNN
@@ -19,7 +20,6 @@ from mmlego.runs.records.record import read_records
 from mmlego.runs.records.results import load_metrics
 from mmlego.runs.session import Session
 
-MANUAL = "manual"
 # Cohorts that the package makes up: good for checking methods, no evidence about patients.
 GENERATED = ("synthetic", "spots", "example")
 MERGE, FUSE = "LegoMerge", "LegoFuse (stack, 2 epochs)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmlego.bench.settings import MANUAL
 from mmlego.errors import RunError
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_BLOCK, LEGO_MERGE
@@ -17,7 +18,7 @@ from mmlego.reporting.published import published_for
 from mmlego.reporting.standings import BEST_TITLE, FOCUS, against, standing_rows, summarize
 from mmlego.runs.records.record import read_records
 from mmlego.runs.records.results import load_metrics
-from mmlego.studies.answer.contrasts import GENERATED, MANUAL
+from mmlego.studies.answer.contrasts import GENERATED
 
 PUBLISHED_CONDITION = "given"
 # Methods that ranks count as one.

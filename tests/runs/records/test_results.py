@@ -8,9 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmlego.data.paths import project_root
 from mmlego.errors import RunError
 from mmlego.runs.records.record import make_record, read_record, write_record
-from mmlego.runs.records.results import COLUMNS, TABLE, collect, load_metrics, rows_of
+from mmlego.runs.records.results import (
+    COLUMNS,
+    TABLE,
+    collect,
+    contradictions,
+    load_metrics,
+    rows_of,
+)
 from mmlego.runs.settings import SignalSettings
 
 
@@ -73,6 +81,22 @@ def test_collect_forgets_what_has_no_record_any_more(write, tmp_path):
     shutil.rmtree(tmp_path / "runs" / "a")
     assert collect(tmp_path)["run_id"].unique().tolist() == ["b"]
     assert load_metrics(tmp_path)["run_id"].unique().tolist() == ["b"]
+
+
+def test_two_runs_that_give_one_key_two_values_are_found(write, tmp_path):
+    write("a")
+    write("b")
+    write("by hand", grid="manual", c_index=0.1)
+    write("other grid", grid="full", c_index=0.2)
+    assert contradictions(collect(tmp_path)).empty
+    write("b", c_index=0.7, auc_td=0.5)
+    found = contradictions(collect(tmp_path))
+    assert found.values.tolist() == [["a", "b", 1], ["b", "a", 1]]
+
+
+def test_published_results_give_no_key_two_values():
+    found = contradictions(load_metrics(project_root() / "results"))
+    assert found.empty, found.to_string()
 
 
 def test_collect_of_nothing_is_an_empty_table(tmp_path):

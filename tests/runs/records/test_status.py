@@ -8,7 +8,7 @@ import pytest
 from mmlego.runs.records import status
 from mmlego.runs.records.record import make_record, read_records, write_record
 from mmlego.runs.records.status import CURRENT, EARLIER, OUTDATED, SUPERSEDED, statuses
-from mmlego.runs.settings import BenchmarkSettings, MergeSettings
+from mmlego.runs.settings import BenchmarkSettings, FuseSettings, MergeSettings
 
 
 @pytest.fixture
@@ -102,3 +102,21 @@ def test_a_later_record_of_the_same_question_takes_the_place(write, outcome):
     found = {s.run_id: (s.state, s.why) for s in statuses(results)}
     assert found["first"] == found["part"] == (SUPERSEDED, "by second")
     assert found["second"][0] == found["other"][0] == CURRENT
+
+
+def test_the_earlier_of_two_runs_that_disagree_is_outdated(write, outcome):
+    """Their keys are equal, so that the later run corrects the earlier one."""
+    for name, value, hour in (("fuse-1", 0.6, 1), ("merge-1", 0.7, 2)):
+        settings = MergeSettings(cohort="wdbc", grid="quick")
+        if name == "fuse-1":
+            settings = FuseSettings(cohort="wdbc", grid="quick")
+        write_at = f"2026-01-01T0{hour}:00:00+00:00"
+        results = write(
+            name,
+            settings,
+            [outcome(key="k", metrics={"auc": value})],
+            finished=write_at,
+        )
+    first, second = statuses(results)
+    assert (first.state, first.why) == (OUTDATED, "1 value differs in merge-1")
+    assert second.state == CURRENT
