@@ -135,7 +135,8 @@ def _environment() -> dict[str, str]:
 
 
 def _records(results: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in sorted((results / "runs").glob("*.json"))}
+    found = sorted((results / "runs").glob("*/record.json"))
+    return {path.parent.name: path.read_text() for path in found}
 
 
 def _launch(grid: Path, results: Path) -> Launched:
@@ -179,7 +180,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> SmokeGrid:
     killed = {
         name: text
         for name, text in _records(results).items()
-        if any(ticket.startswith(name.removesuffix(".json")) for ticket in tickets)
+        if any(ticket.startswith(name) for ticket in tickets)
     }
     second = _launch(SMOKE, results)
     after_second = _records(results)

@@ -45,8 +45,8 @@ def test_every_page_of_the_book_has_a_record(repository):
 
     for page in executed_pages(repository):
         text = nbformat.writes(nbformat.read(repository / page.path, 4))
-        records = (repository / "results" / "runs").glob(f"{page.notebook}-*.json")
-        assert any(record.stem in text for record in records), page.path
+        records = (repository / "results" / "runs").glob(f"{page.notebook}-*")
+        assert any(record.name in text for record in records), page.path
 
 
 @pytest.fixture(scope="module")

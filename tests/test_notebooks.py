@@ -10,10 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mmlego.bench.outcome import LABELS
 from mmlego.bench.store.code import code_digest
 from mmlego.runs.catalogue import CATALOGUE
 from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.notebooks import code_cells, default_parameters, failures
+from mmlego.runs.records.record import read_records
 from mmlego.runs.records.results import load_metrics
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -123,7 +125,8 @@ def test_the_grid_goes_on_where_it_was_killed(smoke):
 @pytest.mark.slow
 def test_a_finished_grid_is_not_run_again(smoke):
     assert smoke.third.status == 0, smoke.third.said
-    now = {path.name: path.read_text() for path in (smoke.results / "runs").glob("*.json")}
+    found = (smoke.results / "runs").glob("*/record.json")
+    now = {path.parent.name: path.read_text() for path in found}
     assert set(now) == set(smoke.after_second)
     changed = {name.split("-")[0] for name in now if now[name] != smoke.after_second[name]}
     assert changed == {name for name, entry in CATALOGUE.items() if entry.reads_results}
@@ -152,14 +155,14 @@ def test_every_page_ran_to_its_end_and_names_no_folder_of_the_machine(smoke, rep
 
 @pytest.mark.slow
 def test_records_and_table_agree(smoke):
-    records = [json.loads(text) for text in smoke.after_second.values()]
+    records = read_records(smoke.results)
     assert len(records) == RUNS
     assert {r["notebook"] for r in records} == set(CATALOGUE)
     table = load_metrics(smoke.results)
     assert set(table["cohort"]) == {"spots", "transbig", "wdbc"}
     assert set(table["run_id"]) == {r["run_id"] for r in records if r["outcomes"]}
     assert len(table) == sum(len(o["metrics"]) for r in records for o in r["outcomes"])
-    keys = ["run_id", "method", "variant", "modalities", "repeat", "metric"]
+    keys = ["run_id", *LABELS, "modalities", "repeat", "metric"]
     assert not table.duplicated(keys).any()
     for record in records:
         assert record["code"] == code_digest(*numeric_code(record["notebook"]))
