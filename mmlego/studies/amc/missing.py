@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.withholding import keep_only
 from mmlego.data.folds.samples import Samples
@@ -25,7 +27,7 @@ _NOTHING = "Nothing to withhold: neither rule ran on two modalities or more."
 
 
 def missing_table(
-    runs: Sequence[TrainedModel], metric: str, *, survival_loss: str = "hazards"
+    runs: Sequence[TrainedModel], metric: str, store: FitStore, *, survival_loss: str = "hazards"
 ) -> pd.DataFrame:
     """Score trained models on test parts with less than there is, without training again.
 
@@ -35,6 +37,7 @@ def missing_table(
     Args:
         runs: Trained arms with two modalities or more.
         metric: Name of a metric.
+        store: What knows tables of earlier runs.
         survival_loss: What the models were trained on, which says what their outputs mean.
 
     Returns:
@@ -46,18 +49,36 @@ def missing_table(
 
     Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
     """
+    tables = [
+        store.table(
+            "missing_table",
+            lambda trained=trained: _scores(trained, metric, survival_loss),
+            parents=[trained.key],
+            code=code_digest(missing_table),
+            metric=metric,
+            survival_loss=survival_loss,
+        ).assign(repeat=trained.fold.repeat, rule=trained.configuration.title)
+        for trained in runs
+        if len(trained.names) > 1
+    ]
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _scores(trained: TrainedModel, metric: str, survival_loss: str) -> pd.DataFrame:
+    """Scores of one model: tested, mode, n, value, lacking."""
+    objective = objective_for(trained.fold, survival_loss=survival_loss)
     rows = []
-    for trained in (run for run in runs if len(run.names) > 1):
-        objective = objective_for(trained.fold, survival_loss=survival_loss)
-        for mode in MISSING_MODES:
-            model = with_mode(trained.model, mode)
-            for tested, part in parts_of(trained):
-                prediction = objective.predict(predict_logits(model, part, device="cpu"))
-                score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
-                row = {"repeat": trained.fold.repeat, "rule": trained.configuration.title}
-                row |= {"tested": tested, "mode": mode, "n": len(part), "value": score}
-                rows.append(row | {"lacking": _lacking(trained, tested)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    for mode in MISSING_MODES:
+        model = with_mode(trained.model, mode)
+        for tested, part in parts_of(trained):
+            prediction = objective.predict(predict_logits(model, part, device="cpu"))
+            score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
+            row = {"tested": tested, "mode": mode, "n": len(part), "value": score}
+            rows.append(row | {"lacking": _lacking(trained, tested)})
+    # A count, or none where no test sample lacks anything.
+    return pd.DataFrame(rows).astype({"lacking": float})
 
 
 def with_mode(model: nn.Module, mode: str) -> nn.Module:

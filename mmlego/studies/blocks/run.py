@@ -14,6 +14,7 @@ from mmlego.bench.configurations import Configuration
 from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.inputs import headline_inputs
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel, assembled
 from mmlego.data.folds.fold import Fold
@@ -136,6 +137,12 @@ def _residue(final: torch.Tensor, start: torch.Tensor, axes: str) -> float:
     return float((left / whole).sqrt().max())
 
 
-def odd_targets(settings: BlockAblationSettings) -> pd.DataFrame:
+def odd_targets(settings: BlockAblationSettings, store: FitStore) -> pd.DataFrame:
     """Blocks on targets that depend on the odd, or the even part of the data only."""
-    return odd_target.scores(settings.seed)
+    return store.table(
+        "odd_targets",
+        lambda: odd_target.scores(settings.seed),
+        parents=[],
+        code=code_digest(odd_target),
+        seed=settings.seed,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.learning.metrics.confidence_error import summarize_errors
 from mmlego.learning.metrics.scores import main_metric
@@ -41,11 +42,13 @@ def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
     return table[table["arm"] == arm].reset_index(drop=True)
 
 
-def states(runs: Sequence[TrainedModel]) -> pd.DataFrame:
+def states(runs: Sequence[TrainedModel], store: FitStore) -> pd.DataFrame:
     """Predicted confidence in every modality, on real inputs and on stand-ins."""
     names = runs[0].names if runs and len(runs[0].names) > 1 else ()
-    found = [fills.confidence_by_state(runs, name) for name in names]
-    return pd.concat(found, ignore_index=True) if found else fills.confidence_by_state([], "")
+    found = [fills.confidence_by_state(runs, name, store) for name in names]
+    return (
+        pd.concat(found, ignore_index=True) if found else fills.confidence_by_state([], "", store)
+    )
 
 
 def error_table(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
@@ -41,7 +43,7 @@ def without_predictions(runs: Iterable[TrainedModel]) -> list[Outcome]:
     return [trained.outcome.relabelled(headline=False) for trained in runs]
 
 
-def confidences(runs: Iterable[TrainedModel]) -> pd.DataFrame:
+def confidences(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
     """Predicted and true confidence of every test sample in every modality that it has.
 
     Returns:
@@ -50,17 +52,21 @@ def confidences(runs: Iterable[TrainedModel]) -> pd.DataFrame:
         without a true confidence, which only Cox risks can have, are left out.
     """
     frames = [
-        part
+        store.table(
+            "confidences",
+            lambda trained=trained: _of_part(trained, trained.test),
+            parents=[trained.key],
+            code=code_digest(confidences),
+        )
         for trained in runs
         if trained.arm in WITH_CONFIDENCE
-        for part in _of_part(trained, trained.test)
     ]
     if not frames:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(frames, ignore_index=True).dropna(subset=["true"]).reset_index(drop=True)
 
 
-def _of_part(trained: TrainedModel, part: Samples) -> list[pd.DataFrame]:
+def _of_part(trained: TrainedModel, part: Samples) -> pd.DataFrame:
     told = explained(trained.model, part)
     frames = []
     for name, predicted in told["confidence"].items():
@@ -87,24 +93,34 @@ def _of_part(trained: TrainedModel, part: Samples) -> list[pd.DataFrame]:
                 }
             )
         )
-    return frames
+    return pd.concat(frames, ignore_index=True)
 
 
-def favorites(runs: Iterable[TrainedModel]) -> dict[tuple[str, int], str]:
+def favorites(runs: Iterable[TrainedModel], store: FitStore) -> dict[tuple[str, int], str]:
     """The modality with the highest mean true confidence, by arm and repeat.
 
     Judged on the validation part, or on the training part where there is no other: what somebody
     would trust who never looks at predicted confidences.
     """
     found = {}
-    for trained in runs:
-        if trained.arm not in WITH_CONFIDENCE:
-            continue
-        fold, names = trained.fold, sorted(trained.names)
-        part = (fold.val if len(fold.val) else fold.train).select(names).having(names)
-        table = pd.concat(_of_part(trained, part)).dropna(subset=["true"])
-        found[trained.arm, fold.repeat] = table.groupby("modality")["true"].mean().idxmax()
+    for trained in (run for run in runs if run.arm in WITH_CONFIDENCE):
+        table = store.table(
+            "favorites",
+            lambda trained=trained: _means(trained),
+            parents=[trained.key],
+            code=code_digest(favorites),
+        )
+        best = table.set_index("modality")["true"].idxmax()
+        found[trained.arm, trained.fold.repeat] = str(best)
     return found
+
+
+def _means(trained: TrainedModel) -> pd.DataFrame:
+    """Mean true confidence by modality, where the test part is not seen."""
+    fold, names = trained.fold, sorted(trained.names)
+    part = (fold.val if len(fold.val) else fold.train).select(names).having(names)
+    table = _of_part(trained, part).dropna(subset=["true"])
+    return table.groupby("modality")["true"].mean().reset_index()
 
 
 def errors(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel, assembled
 from mmlego.bench.training import objective_of
@@ -23,6 +24,7 @@ from mmlego.studies.dynamics.run import explained
 DROPPED = "dropped"
 FILLS = {"grey": "gray", "zero": "zero", "train_mean": "training mean", DROPPED: "dropped exactly"}
 REAL = "real"
+_COLUMNS = ["repeat", "modality", "state", "confidence"]
 
 
 def fills_for(kind: str) -> tuple[str, ...]:
@@ -95,37 +97,50 @@ def withheld(trained: TrainedModel, name: str, store: FitStore) -> list[Outcome]
     return found
 
 
-def confidence_by_state(runs: Iterable[TrainedModel], name: str) -> pd.DataFrame:
+def confidence_by_state(runs: Iterable[TrainedModel], name: str, store: FitStore) -> pd.DataFrame:
     """Predicted confidence in a modality on real inputs and on what is put in their place.
 
     Returns:
         repeat, modality, state (real, or the way of filling in), confidence; one row per test
         sample that has the modality and another one.
     """
-    frames = []
-    for trained in runs:
-        rest = [other for other in sorted(trained.names) if other != name]
-        part = trained.test.having(rest).having([name])
-        states = {REAL: (trained.model, part)} | {
-            FILLS[fill]: (refilled(trained, name, fill), without(part, name))
-            for fill in fills_for(trained.fold.kinds[name])
-            if fill != DROPPED
-        }
-        for state, (model, samples) in states.items():
-            told = explained(model, samples)["confidence"]
-            if name in told:
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "repeat": trained.fold.repeat,
-                            "modality": name,
-                            "state": state,
-                            "confidence": told[name].double().numpy(),
-                        }
-                    )
-                )
-    columns = ["repeat", "modality", "state", "confidence"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    frames = [
+        store.table(
+            "confidence_by_state",
+            lambda trained=trained: _states(trained, name),
+            parents=[trained.key],
+            code=code_digest(confidence_by_state),
+            modality=name,
+        )
+        for trained in runs
+    ]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+
+
+def _states(trained: TrainedModel, name: str) -> pd.DataFrame:
+    """The rows of one model; none where it has no confidence in the modality."""
+    rest = [other for other in sorted(trained.names) if other != name]
+    part = trained.test.having(rest).having([name])
+    states = {REAL: (trained.model, part)} | {
+        FILLS[fill]: (refilled(trained, name, fill), without(part, name))
+        for fill in fills_for(trained.fold.kinds[name])
+        if fill != DROPPED
+    }
+    told = {state: explained(*inputs)["confidence"] for state, inputs in states.items()}
+    frames = [
+        pd.DataFrame(
+            {
+                "repeat": trained.fold.repeat,
+                "modality": name,
+                "state": state,
+                "confidence": found[name].double().numpy(),
+            }
+        )
+        for state, found in told.items()
+        if name in found
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
 def fill_sentences(table: pd.DataFrame) -> str:

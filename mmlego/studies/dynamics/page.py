@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.trained import TrainedModel
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
@@ -30,10 +29,8 @@ from mmlego.studies.dynamics.run import (
     MODALITY,
     NONE,
     ORACLE,
-    explained,
 )
 
-GATED = (BOTH, FEATURE)
 ABLATIONS = (NONE, FEATURE, MODALITY, BOTH)
 CLASS_METRICS = (
     "weighted_f1",
@@ -211,35 +208,6 @@ def _ablations(session: Session) -> pd.DataFrame:
     place = {ARMS[name].title: i for i, name in enumerate(ABLATIONS)}
     table = values(session, chosen, ablation_metric(session))
     return table.sort_values("label", key=lambda c: c.map(place), kind="stable")
-
-
-def rankings(runs: Sequence[TrainedModel]) -> pd.DataFrame:
-    """Mean gate of every feature over the test samples that have it: how much is let through.
-
-    Returns:
-        modality, feature, repeat, gate; of arms without a gate, images left out, no row.
-    """
-    rows = []
-    for trained in runs:
-        if trained.arm not in GATED:
-            continue
-        told = explained(trained.model, trained.test)["gates"]
-        for name, gate in told.items():
-            if trained.fold.kinds[name] == "image":
-                continue
-            mean = gate[trained.test.present[name]].double().mean(dim=0).numpy()
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "modality": name,
-                        "feature": trained.fold.features[name],
-                        "repeat": trained.fold.repeat,
-                        "gate": mean,
-                    }
-                )
-            )
-    columns = ["modality", "feature", "repeat", "gate"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
 def ranking_text(table: pd.DataFrame) -> str:

@@ -99,7 +99,7 @@ def test_rivals_read_the_same_tokens(folds, settings, store):
 
 def test_missing_modalities(classes, settings, store):
     runs = [train(classes, name, settings, store) for name in (LITERAL, INVERSE)]
-    table = missing.missing_table(runs, "auc")
+    table = missing.missing_table(runs, "auc", store)
     whole = table[table["tested"] == missing.EVERYBODY]
     for run in runs:
         row = whole[(whole["rule"] == run.configuration.title) & (whole["mode"] == "isolate")]
@@ -113,6 +113,20 @@ def test_missing_modalities(classes, settings, store):
     assert "lowest without" in missing.missing_sentences(table)
 
 
+def test_scores_with_less_are_recorded(classes, settings, store):
+    run = train(classes, LITERAL, settings, store)
+    table = missing.missing_table([run], "auc", store)
+
+    def lost():
+        raise AssertionError("no weights are kept")
+
+    recorded = FitStore(store.folder / "none", recall_table=store.tables.get)
+    again = missing.missing_table([replace(run, make=lost)], "auc", recorded)
+    pd.testing.assert_frame_equal(again, table)
+    with pytest.raises(AssertionError, match="no weights"):
+        missing.missing_table([replace(run, make=lost)], "macro_f1", recorded)
+
+
 def test_training_on_complete_samples(classes, settings, store):
     names = separate_names(classes)
     some = torch.arange(len(classes.train)) % 2 > 0
@@ -123,7 +137,7 @@ def test_training_on_complete_samples(classes, settings, store):
     assert complete.outcome.n_train == int(thin.train.has(names, how="all").sum())
     assert complete.outcome.n_train < every.outcome.n_train
     assert np.array_equal(complete.outcome.ids, every.outcome.ids)
-    table = missing.missing_table([every, complete], "auc")
+    table = missing.missing_table([every, complete], "auc", store)
     lacking = table[table["tested"] == f"without {names[0]}"].groupby("rule")["lacking"].first()
     assert lacking[every.configuration.title] > 0 == lacking[complete.configuration.title]
     said = missing.missing_sentences(table)
@@ -138,7 +152,7 @@ def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings
     parts = {n: keep_only(s, {names[0]: half[n]}) for n, s in classes.parts().items() if n != "val"}
     thin = replace(classes, **parts)
     runs = [train(thin, name, settings, store) for name in (LITERAL, "complete, literal")]
-    table = missing.missing_table(runs, "auc")
+    table = missing.missing_table(runs, "auc", store)
     lacking = table[table["tested"] == missing.EVERYBODY].groupby("rule")["lacking"].first()
     own = thin.train.having(names)
     assert lacking[runs[0].configuration.title] == int((~own.has(names, how="all")).sum())
@@ -151,7 +165,7 @@ def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings
 def test_nothing_to_withhold_is_said(classes, settings, store):
     one = amc.train_arm(classes, ARMS[LITERAL], separate_names(classes)[:1], settings, store)
     for runs in ([], [one]):
-        table = missing.missing_table(runs, "auc")
+        table = missing.missing_table(runs, "auc", store)
         assert table.empty
         assert "Nothing to withhold" in missing.missing_sentences(table)
         assert "Nothing to withhold" in missing.missing_summary(table)["tested"].item()

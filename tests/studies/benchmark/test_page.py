@@ -8,7 +8,7 @@ import yaml
 from mmlego.bench.tuning.values import tuned_path
 from mmlego.methods.names import ENSEMBLE, LATE_CONCAT, LEGO_BLOCK, LEGO_MERGE, SNN
 from mmlego.methods.registry import METHODS
-from mmlego.reporting import standings
+from mmlego.reporting import sentences, standings
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.settings import BenchmarkSettings
 from mmlego.studies.benchmark import page
@@ -47,7 +47,7 @@ def test_sets_of_inputs_as_a_list(benched, alone):
 
 
 def test_given_hyperparameters_in_words(benched):
-    text = page.hyperparameters(benched)
+    text = sentences.hyperparameters(benched)
     assert "learning rate 0.003, L1 0.0002, batches of 64, blocks of depth 1" in text
 
 
@@ -64,7 +64,7 @@ def test_searched_hyperparameters_with_their_losses(new_session, toy, project):
     other = study | {"validation_loss_given": None, "trials": 8}
     tuned_path("toy").parent.mkdir()
     tuned_path("toy").write_text(yaml.safe_dump({"studies": {"a": study, "b": other}}))
-    lines = page.hyperparameters(session).splitlines()
+    lines = sentences.hyperparameters(session).splitlines()
     assert "with 5 to 8 trials for every network" in lines[0]
     assert lines[-2:] == [
         "* a: validation loss 0.500 (0.625 as given), learning_rate 0.012, widths [8, 8]",

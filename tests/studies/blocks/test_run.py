@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -298,6 +299,18 @@ def test_the_conclusion_names_who_is_blind(monkeypatch):
     text = page.odd_conclusion(table)
     assert "but not to the even one: paper; the worst of the others has 0.990" in text
     assert page.odd_bars(table).axes
+
+
+def test_the_odd_target_is_recorded(settings, tmp_path, monkeypatch):
+    measured = []
+    table = pd.DataFrame({"label": ["paper"], "target": [odd_target.ODD], "repeat": [1]})
+    monkeypatch.setattr(odd_target, "scores", lambda seed: measured.append(seed) or table)
+    store = FitStore(tmp_path)
+    block_ablations.odd_targets(settings(seed=3), store)
+    recorded = FitStore(tmp_path, recall_table=store.tables.get)
+    assert block_ablations.odd_targets(settings(seed=3), recorded).equals(table)
+    block_ablations.odd_targets(settings(seed=4), recorded)
+    assert measured == [3, 4]
 
 
 # --- the page

@@ -5,6 +5,7 @@ import os
 import torch
 from torch import nn
 
+from mmlego.bench.measuring import limited_threads
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import EfficiencySettings
 from mmlego.studies.checks import timing
@@ -60,7 +61,7 @@ def test_spread_is_the_slowest_over_the_fastest_epoch():
 
 def test_threads_are_given_back():
     before = torch.get_num_threads()
-    with timing.limited_threads(before + 1):
+    with limited_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 

@@ -20,7 +20,7 @@ from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.runs.settings import ConfidenceSettings, DynamicsSettings
-from mmlego.studies.dynamics import confidence_page, confidences, fills, heatmaps, page
+from mmlego.studies.dynamics import confidence_page, confidences, fills, gates, heatmaps, page
 from mmlego.studies.dynamics import run as dynamics
 from mmlego.studies.dynamics.run import ARMS, BOTH, FEATURE, NONE, ORACLE, train_arm
 
@@ -207,7 +207,7 @@ def test_withheld_outcomes_say_what_stands_in(classes, settings, store):
     assert len({tuple(o.ids) for o in found}) == 1, "the same samples"
 
 
-def test_confidence_by_state_and_its_sentences():
+def test_confidence_by_state_and_its_sentences(store):
     table = pd.DataFrame(
         {
             "repeat": 1,
@@ -220,7 +220,7 @@ def test_confidence_by_state_and_its_sentences():
     assert "0.800 on real inputs, 0.200 with gray in their place; lower in 1 of 1 repeat." in text
     rises = fills.fill_sentences(table.assign(confidence=[0.1, 0.1, 0.5, 0.5]))
     assert "lower in 0 of 1 repeat" in rises
-    assert fills.fill_sentences(fills.confidence_by_state([], "rna")).startswith("No arm")
+    assert fills.fill_sentences(fills.confidence_by_state([], "rna", store)).startswith("No arm")
 
 
 # --- confidences
@@ -229,7 +229,7 @@ def test_confidence_by_state_and_its_sentences():
 def test_confidences_are_those_of_the_samples_that_have_the_modality(classes, settings, store):
     arms = [ARMS[name] for name in (BOTH, FEATURE)]
     runs = [train_arm(classes, arm, NAMES, settings, store) for arm in arms]
-    table = confidences.confidences(runs)
+    table = confidences.confidences(runs, store)
     assert set(table["arm"]) == {BOTH}, "an untrained confidence is not reported"
     for name in NAMES:
         here = runs[0].test.present[name].numpy()
@@ -285,12 +285,12 @@ def test_trust_finds_a_confidence_that_knows_and_one_that_does_not():
 
 def test_the_constant_choice_is_made_where_the_test_part_is_not_seen(classes, settings, store):
     trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
-    (favorite,) = confidences.favorites([trained]).values()
+    (favorite,) = confidences.favorites([trained], store).values()
     blind = dataclasses.replace(classes, test=classes.test.subset(range(3)))
-    assert confidences.favorites([dataclasses.replace(trained, fold=blind)]) == {
+    assert confidences.favorites([dataclasses.replace(trained, fold=blind)], store) == {
         (BOTH, classes.repeat): favorite
     }
-    table = confidences.confidences([trained])
+    table = confidences.confidences([trained], store)
     found = confidences.trust(table, {(BOTH, classes.repeat): "rna"})
     wide = table.pivot(index="id", columns="modality", values="true").dropna()
     assert found["constant"].item() == pytest.approx((wide["rna"] >= wide["clin"]).mean())
@@ -327,7 +327,7 @@ def test_predictions_are_recorded_once(classes, settings, store):
 
 def test_rankings_are_means_over_those_who_have_the_modality(classes, settings, store):
     runs = [train_arm(classes, ARMS[name], NAMES, settings, store) for name in (BOTH, NONE)]
-    table = page.rankings(runs)
+    table = gates.rankings(runs, store)
     gate = dynamics.explained(runs[0].model, runs[0].test)["gates"]["rna"]
     expected = gate[runs[0].test.present["rna"]].mean(dim=0).numpy()
     rows = table[table["modality"] == "rna"]
@@ -375,3 +375,30 @@ def test_heat_maps_come_from_arms_with_a_gate(spots, settings, store):
     assert heat.maps.shape == (len(spots.test), 64, 64)
     np.testing.assert_array_equal(heat.images, spots.test.values["picture"].numpy())
     assert "mean heat" in heatmaps.spread_text([heat])
+
+
+# --- pages that are drawn again
+
+
+def test_what_was_measured_needs_no_model_again(classes, settings, store):
+    trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
+
+    def measured(run, store):
+        return (
+            confidences.confidences([run], store),
+            fills.confidence_by_state([run], "rna", store),
+            gates.rankings([run], store),
+            pd.Series(confidences.favorites([run], store)).to_frame(),
+        )
+
+    def lost():
+        raise AssertionError("no weights are kept")
+
+    first = measured(trained, store)
+    without = dataclasses.replace(trained, make=lost)
+    recorded = FitStore(store.folder / "none", recall_table=store.tables.get)
+    for table, again in zip(first, measured(without, recorded), strict=True):
+        assert len(table)
+        pd.testing.assert_frame_equal(again, table)
+    with pytest.raises(AssertionError, match="no weights"):
+        measured(without, FitStore(store.folder / "none"))

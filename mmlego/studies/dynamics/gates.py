@@ -1,0 +1,56 @@
+"""How much the gates of trained models let through of each feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from mmlego.bench.store.code import code_digest
+from mmlego.bench.store.fits import FitStore
+from mmlego.bench.trained import TrainedModel
+from mmlego.studies.dynamics.run import BOTH, FEATURE, explained
+
+GATED = (BOTH, FEATURE)
+COLUMNS = ["modality", "feature", "repeat", "gate"]
+
+
+def rankings(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
+    """Mean gate of every feature over the test samples that have it: how much is let through.
+
+    Args:
+        runs: Trained arms.
+        store: What knows tables of earlier runs.
+
+    Returns:
+        modality, feature, repeat, gate; of arms without a gate, images left out, no row.
+    """
+    frames = [
+        store.table(
+            "rankings",
+            lambda trained=trained: _means(trained),
+            parents=[trained.key],
+            code=code_digest(rankings),
+        )
+        for trained in runs
+        if trained.arm in GATED
+    ]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+def _means(trained: TrainedModel) -> pd.DataFrame:
+    """The rows of one model; none where all gates are those of images."""
+    frames = [
+        pd.DataFrame(
+            {
+                "modality": name,
+                "feature": trained.fold.features[name],
+                "repeat": trained.fold.repeat,
+                "gate": gate[trained.test.present[name]].double().mean(dim=0).numpy(),
+            }
+        )
+        for name, gate in explained(trained.model, trained.test)["gates"].items()
+        if trained.fold.kinds[name] != "image"
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
