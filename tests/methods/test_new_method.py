@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mmlego.bench.fold_bench import Bench, methods_for
-from mmlego.bench.inputs import INPUT_TITLES, JOINED
+from mmlego.bench.inputs import JOINED
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.tuning.search import search, tasks
@@ -119,7 +119,7 @@ def test_the_benchmark_trains_it_and_scores_it(folds, tiny, tmp_path):
     assert TOY not in methods_for(fold, ["tabular"])
     bench = Bench(fold, tiny(BenchmarkSettings, epochs=1), FitStore(tmp_path / "fits"))
     (found,) = bench_fold(bench, [JOINED], [TOY])
-    assert (found.method, found.variant) == (TOY, INPUT_TITLES[JOINED])
+    assert (found.method, found.inputs) == (TOY, JOINED)
     assert 0 <= found.metrics["c_index"] <= 1
     (again,) = bench_fold(bench, [JOINED], [TOY])
     assert again.key == found.key
@@ -138,9 +138,8 @@ def test_it_is_searched(folds, tiny, tmp_path):
 
 def test_the_main_table_has_a_row_of_it(results):
     everything = "clin+img+rna"
-    title = INPUT_TITLES[JOINED]
     results.benchmark(
-        {(TOY, title, everything): [0.7, 0.8], (LEGO_MERGE, title, everything): [0.5, 0.6]}
+        {(TOY, JOINED, everything): [0.7, 0.8], (LEGO_MERGE, JOINED, everything): [0.5, 0.6]}
     )
     table = main_table(load_tasks(results.folder))
     assert isinstance(table, pd.DataFrame)

@@ -279,7 +279,7 @@ def test_a_later_search_keeps_what_others_found(folds, settings, storage, projec
     assert set(found["studies"]) == {SNN, "late_concat"}
     assert found["studies"][SNN] == earlier["studies"][SNN]
     assert found["settings"] == earlier["settings"], "the settings of the first search"
-    assert tuned_path("toy").read_text().startswith("# noted by hand\n# TunedValues on validation")
+    assert tuned_path("toy").read_text().startswith("# noted by hand\n# Chosen on validation")
     (later,) = found["later"]
     assert later["studies"] == ["late_concat"]
     assert later["settings"]["trials"] == 3

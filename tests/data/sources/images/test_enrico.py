@@ -336,7 +336,7 @@ def test_the_card_has_the_topics_of_the_publisher_and_says_what_to_obtain():
 def test_the_published_score_stands_beside_and_is_not_comparable():
     from mmlego.studies.amc.published import published_amc
 
-    known = published_amc("enrico").set_index(["method", "variant", "metric"])
+    known = published_amc("enrico").set_index(["method", "arm", "metric"])
     assert set(known.index) == {("amc", rule, "accuracy") for rule in ("literal", "inverse")}
     assert known["published"].tolist() == pytest.approx([0.689, 0.689])
     assert known["published_sd"].tolist() == pytest.approx([0.037, 0.037])
