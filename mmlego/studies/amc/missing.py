@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.withholding import keep_only
@@ -16,6 +15,7 @@ from mmlego.data.folds.samples import Samples
 from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
+from mmlego.models.amc import AMC
 from mmlego.models.amc.rebalancing import MISSING_MODES
 
 COMPLETE, EVERYBODY = "complete samples only", "all, as they are"
@@ -50,17 +50,17 @@ def missing_table(
     for trained in (run for run in runs if len(run.names) > 1):
         objective = objective_for(trained.fold, survival_loss=survival_loss)
         for mode in MISSING_MODES:
-            model = with_mode(trained.model, mode)
+            model = with_mode(trained.network(AMC), mode)
             for tested, part in parts_of(trained):
                 prediction = objective.predict(predict_logits(model, part, device="cpu"))
                 score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
-                row = {"repeat": trained.fold.repeat, "rule": trained.configuration.title}
+                row = {"repeat": trained.fold.repeat, "rule": trained.chosen_configuration.title}
                 row |= {"tested": tested, "mode": mode, "n": len(part), "value": score}
                 rows.append(row | {"lacking": _lacking(trained, tested)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def with_mode(model: nn.Module, mode: str) -> nn.Module:
+def with_mode(model: AMC, mode: str) -> AMC:
     """A copy of an AMC that treats absent modalities in another way."""
     changed = copy.deepcopy(model)
     changed.options = replace(changed.options, missing_mode=mode)

@@ -16,7 +16,7 @@ from mmlego.errors import SettingsError
 from mmlego.learning.metrics.confidence_error import confidence_error, which_to_trust
 from mmlego.models.dynamics.confidence import true_confidence
 from mmlego.runs.settings import ConfidenceSettings
-from mmlego.studies.dynamics.run import ARMS, BOTH, NONE, WITH_CONFIDENCE, arms_for, explained
+from mmlego.studies.dynamics.run import ARMS, BOTH, NONE, WITH_CONFIDENCE, arms_for, explain_part
 
 COLUMNS = ["arm", "repeat", "modality", "id", "predicted", "true", "correct"]
 CHOSEN, CONSTANT = "right", "constant"
@@ -61,12 +61,12 @@ def confidences(runs: Iterable[TrainedModel]) -> pd.DataFrame:
 
 
 def _of_part(trained: TrainedModel, part: Samples) -> list[pd.DataFrame]:
-    told = explained(trained.model, part)
+    told = explain_part(trained.model, part)
     frames = []
-    for name, predicted in told["confidence"].items():
+    for name, predicted in told.confidence.items():
         here = part.present[name]
         target = {key: value[here] for key, value in part.target.items()}
-        logits = told["unimodal"][name][here]
+        logits = told.unimodal[name][here]
         # single precision would round a very small probability to zero
         true = true_confidence(logits.double(), target).double().numpy()
         right = (
