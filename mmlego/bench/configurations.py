@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmlego.errors import SettingsError
 
@@ -29,7 +30,7 @@ class Configuration:
     title: str
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
-    fit: Mapping[str, object] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
     task: str = ""
     complete: bool = False
     factor: str = ""

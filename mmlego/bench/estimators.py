@@ -121,15 +121,15 @@ def train_estimator(
 
 def _columns(samples: Samples, name: str) -> np.ndarray:
     """The columns of one modality, (n, c)."""
-    values, present = samples.values[name], samples.present[name].numpy()
+    present = samples.present[name].numpy()
     if samples.kinds[name] == "tabular":
-        table = values.double().numpy()
+        table = samples.tensor(name).double().numpy()
     elif samples.kinds[name] == "series":
-        table = values.double().mean(dim=1).numpy()
+        table = samples.tensor(name).double().mean(dim=1).numpy()
     else:
         table = np.zeros((len(samples), samples.widths[name]))
         for row in np.flatnonzero(present):
-            table[row] = values[row].double().mean(dim=0).numpy()
+            table[row] = samples.values[name][row].double().mean(dim=0).numpy()
     return np.where(present[:, None], table, 0.0)
 
 
@@ -148,15 +148,18 @@ def _fit_and_store(
         for part, samples in parts.items()
     }
     started = time.perf_counter()
+    model: SurvivalReference | ClassReference
     if fold.task == "survival":
-        model, facts = _survival(method, x, target, seed)
+        survival, facts = _survival(method, x, target, seed)
         prediction = {
-            "risk": model.risk(x["test"]),
-            "survival": model.survival(x["test"], fold.bin_edges[1:]),
+            "risk": survival.risk(x["test"]),
+            "survival": survival.survival(x["test"], fold.edges[1:]),
         }
+        model = survival
     else:
-        model, facts = _classes(method, x, target, fold.n_outputs, seed)
-        prediction = {"probability": model.probability(x["test"])}
+        classes, facts = _classes(method, x, target, fold.n_outputs, seed)
+        prediction = {"probability": classes.probability(x["test"])}
+        model = classes
     facts |= {
         "seconds": time.perf_counter() - started,
         "n_parameters": model.n_parameters,

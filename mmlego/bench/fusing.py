@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmlego.bench.merging import Models, bare, select_models
+from mmlego.bench.merging import Models, bare_blocks, select_models
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.settings import BlockSettings
 from mmlego.bench.store.code import code_digest
@@ -195,7 +195,7 @@ def _story_of(stored: StoredFit, epochs: int) -> dict[str, Any]:
 
 def _model(work: Tuning, stored: StoredFit) -> nn.Module:
     """The model with the weights at the end of a tuning; in between none are kept."""
-    model = put_together(work.mode, bare(work.blocks), work.names)
+    model = put_together(work.mode, bare_blocks(work.blocks), work.names)
     logits = _LOGITS.split("{}")[0]
     model.load_state_dict({k: v for k, v in stored.tensors.items() if not k.startswith(logits)})
     return model.eval()
@@ -212,7 +212,7 @@ def put_together(
 
 def _tune(key: str, work: Tuning, tune_epochs: Sequence[int], store: FitStore) -> StoredFit:
     """Tune up to the largest number of epochs, keeping test logits at each wanted number."""
-    model = put_together(work.mode, bare(work.blocks), work.names)
+    model = put_together(work.mode, bare_blocks(work.blocks), work.names)
     store.require_writable(f"{work.mode} of '{'+'.join(work.names)}', repeat {work.fold.repeat}")
     logits: dict[str, Tensor] = {}
     seconds: dict[str, float] = {}

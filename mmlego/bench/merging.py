@@ -15,6 +15,7 @@ from mmlego.bench.trained import Labels, Measure, TrainedModel, assembled
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.errors import ModalityError
+from mmlego.lego.block import LegoBlock
 from mmlego.lego.merge import LegoMerge
 from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.models.baselines.ensemble import Ensemble
@@ -28,7 +29,7 @@ Models = Mapping[str, TrainedModel]
 def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Every pair of modalities, and all of them."""
     names = sorted(names)
-    pairs = list(combinations(names, 2))
+    pairs: list[tuple[str, ...]] = list(combinations(names, 2))
     return pairs if len(names) < 3 else [*pairs, tuple(names)]
 
 
@@ -61,7 +62,7 @@ def merge(
         fold,
         store,
         Labels(LEGO_MERGE, tuple(chosen), labels),
-        lambda: LegoMerge(bare(chosen), weights=weights, **how),
+        lambda: LegoMerge(bare_blocks(chosen), weights=weights, **how),
         parents=[model.key for model in chosen.values()],
         code=[LegoMerge],
         options=how | {"weights": None if weights is None else dict(weights)},
@@ -177,7 +178,12 @@ def on_other_samples(
 
 def bare(models: Models) -> dict[str, nn.Module]:
     """The networks inside of models of a single modality."""
-    return {name: trained.model.model for name, trained in models.items()}
+    return {name: trained.inner(nn.Module) for name, trained in models.items()}
+
+
+def bare_blocks(models: Models) -> dict[str, LegoBlock]:
+    """The blocks inside of models of a single modality."""
+    return {name: trained.inner(LegoBlock) for name, trained in models.items()}
 
 
 def _single(trained: TrainedModel) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,10 @@ from mmlego.errors import RunError
 from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import Objective, objective_for
 from mmlego.learning.predict import predict_logits
+from mmlego.models.encoders.unimodal import Unimodal
 
+Network = TypeVar("Network", bound=nn.Module)
 Make = Callable[[], "tuple[Outcome, nn.Module | None]"]
-
-
 Measure = Callable[[nn.Module, Tensor], Mapping[str, Any]]
 
 
@@ -125,10 +125,54 @@ class TrainedModel:
             )
         return model
 
+    def network(self, kind: type[Network]) -> Network:
+        """The model as the kind of network that it is.
+
+        Raises:
+            RunError: If it is of another kind, or ``model`` cannot be had.
+        """
+        return as_kind(self.model, kind)
+
+    def inner(self, kind: type[Network]) -> Network:
+        """The network inside of a model of a single modality, such as a ``LegoBlock``.
+
+        Raises:
+            RunError: As ``network`` does.
+        """
+        return as_kind(self.network(Unimodal).model, kind)
+
+    @property
+    def chosen_configuration(self) -> Configuration:
+        """Its configuration, where several are compared.
+
+        Raises:
+            RunError: If it was trained by itself.
+        """
+        if self.configuration is None:
+            raise RunError(
+                f"{self.method} on {'+'.join(self.names)}: expected one of several configurations, "
+                "got a model that was trained by itself; train it through its study"
+            )
+        return self.configuration
+
     @property
     def test(self) -> Samples:
         """The test samples that have any of the modalities."""
         return self.fold.test.select(sorted(self.names)).having(sorted(self.names))
+
+
+def as_kind(model: object, kind: type[Network]) -> Network:
+    """A network as the kind that it is.
+
+    Raises:
+        RunError: If it is of another kind.
+    """
+    if not isinstance(model, kind):
+        raise RunError(
+            f"trained model: expected a {kind.__name__}, got {type(model).__name__}; name the "
+            "method whose model is meant"
+        )
+    return model
 
 
 def outcome_of(

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from mmlego.methods.encoders import ENCODERS, encoder_for
 from mmlego.methods.names import LEGO_BLOCK
 from mmlego.models.encoders.unimodal import Unimodal
 
+ENCODER = "encoder"  # where the networks of ``ENCODERS`` keep what is not their head
 BLOCK_VARIANTS = {"scratch": "none", "wrapped": "none", "frozen": "encoder"}
 _LOGITS = "__test_logits__"
 # Settings that only some notebooks have.
@@ -90,7 +92,7 @@ def objective_of(fold: Fold, settings: FitSettings) -> Objective:
 
 def fit_settings(settings: BlockSettings, **changes: object) -> FitSettings:
     """The part of a notebook's settings that training needs."""
-    values = {
+    values: dict[str, Any] = {
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
@@ -123,7 +125,7 @@ def build_block(
     *,
     encoder: nn.Module | None,
     variant: str,
-    **options: object,
+    **options: Any,
 ) -> LegoBlock:
     """An untrained block: from scratch, or wrapped round a copy of a trained encoder.
 
@@ -138,7 +140,7 @@ def build_block(
             "encoder"
         )
     return LegoBlock(
-        fold.widths[modality] if encoder is None else encoder.out_dim,
+        fold.widths[modality] if encoder is None else _width_of(encoder),
         fold.n_outputs,
         encoder=copy.deepcopy(encoder),
         freeze=BLOCK_VARIANTS[variant],
@@ -147,7 +149,18 @@ def build_block(
     )
 
 
-def _block_shape(settings: BlockSettings) -> dict[str, object]:
+def _width_of(encoder: nn.Module) -> int:
+    """Features per token that an encoder returns."""
+    width = encoder.out_dim
+    if not isinstance(width, int):
+        raise SettingsError(
+            f"encoder {type(encoder).__name__}: expected its width as a whole number "
+            f"`out_dim`, got {width!r}; set it in the encoder's constructor"
+        )
+    return width
+
+
+def _block_shape(settings: BlockSettings) -> dict[str, Any]:
     names = ("profile", "latent_channels", "latent_dim", "depth")
     return {name: getattr(settings, name) for name in names}
 
@@ -186,7 +199,7 @@ def train_encoder(
     def build() -> Unimodal:
         network = build_encoder(fold, modality, **dict(options or {}))
         if start is not None:
-            start.load(network.encoder)
+            start.load(network.get_submodule(ENCODER))
         return Unimodal(modality, network)
 
     labels = Labels(recipe.method, recipe.names, {"arm": start.arm if start else ""})
@@ -231,7 +244,7 @@ def train_block(
     )
 
     def build() -> Unimodal:
-        trained = encoder.model.model.encoder if encoder else None
+        trained = encoder.inner(nn.Module).get_submodule(ENCODER) if encoder else None
         block = build_block(fold, modality, settings, encoder=trained, variant=variant, **chosen)
         if start is not None:
             start.load(block)

@@ -108,7 +108,7 @@ def complete_training(fold: Fold, names: Sequence[str]) -> Fold:
                 f"{fold.cohort}: expected samples with all of {list(names)} in the {name} part, "
                 "got none; choose modalities that more samples have"
             )
-    return replace(fold, **parts)
+    return replace(fold, train=parts["train"], val=parts["val"])
 
 
 def scarce_in_training(fold: Fold, name: str, share: float, seed: int) -> Fold:
@@ -153,10 +153,10 @@ def divide_patients(fold: Fold, names: tuple[str, str], overlap: float, seed: in
 
     Source: Hemker et al. 2025, appendix G. There, the test set changes with the overlap.
     """
-    parts = {
-        name: _divided(getattr(fold, name), name, names, overlap, seed) for name in ("train", "val")
-    }
-    return replace(fold, **parts)
+    train, val = (
+        _divided(fold.parts()[part], part, names, overlap, seed) for part in ("train", "val")
+    )
+    return replace(fold, train=train, val=val)
 
 
 def _divided(

@@ -13,6 +13,7 @@ from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
+from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.errors import MetricError
 from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import titled
@@ -152,16 +153,17 @@ def first_predictions(outcomes: Sequence[Outcome], cohort: Cohort) -> pd.DataFra
 
 
 def _facts(outcome: Outcome, position: int, cohort: Cohort, row: int) -> dict:
-    if cohort.task == "survival":
+    target = cohort.target
+    if isinstance(target, SurvivalTarget):
         risk = float(outcome.prediction["risk"][position])
         return {
-            "event": bool(cohort.target.event[row]),
-            "time": float(cohort.target.time[row]),
+            "event": bool(target.event[row]),
+            "time": float(target.time[row]),
             "risk": risk,
             "high": risk > outcome.facts["train_risk_median"],
         }
     probability = outcome.prediction["probability"][position]
-    return {"label": int(cohort.target.label[row]), "score": float(probability[1])}
+    return {"label": int(target.label[row]), "score": float(probability[1])}
 
 
 def all_predictions(outcomes: Iterable[Outcome], cohort: Cohort) -> pd.DataFrame:
@@ -171,7 +173,7 @@ def all_predictions(outcomes: Iterable[Outcome], cohort: Cohort) -> pd.DataFrame
         pd.DataFrame(
             {
                 "repeat": outcome.repeat,
-                "label": cohort.target.label[[place[name] for name in outcome.ids]],
+                "label": cohort.class_target.label[[place[name] for name in outcome.ids]],
                 "score": outcome.prediction["probability"][:, 1],
             }
         )

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.data.cohorts.cohort import tables_of
+from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.errors import MetricError
 from mmlego.learning.statistics.resampling import logrank_test
 from mmlego.reporting import outcomes as views
 from mmlego.runs.session import Session
 
-_GROUPS = {False: "predicted low risk", True: "predicted high risk"}
+_GROUPS: dict[object, str] = {False: "predicted low risk", True: "predicted high risk"}
 
 
 def target_figure(cohort: Cohort) -> Figure:
     """Survival of everybody, or the number of samples of each class."""
-    if cohort.task == "survival":
-        return figures.survival_overview(
-            cohort.target.event, cohort.target.time, unit=cohort.target.unit
-        )
-    return figures.class_overview(cohort.target.label, cohort.target.classes)
+    target = cohort.target
+    if isinstance(target, SurvivalTarget):
+        return figures.survival_overview(target.event, target.time, unit=target.unit)
+    return figures.class_overview(target.label, target.classes)
 
 
 def shown_outcomes(session: Session, method: str | None = None) -> list[Outcome]:
@@ -51,7 +52,7 @@ def outcome_figure(session: Session, method: str | None = None) -> Figure:
     title = views.label(outcomes[0], tables_of(cohort))
     if cohort.task == "survival":
         return _risk_groups(outcomes, cohort, title)
-    if len(cohort.target.classes) > 2:
+    if len(cohort.class_target.classes) > 2:
         return _confusion(outcomes, cohort, title)
     return figures.roc_plot(
         views.all_predictions(outcomes, cohort), method=outcomes[0].method, title=title
@@ -72,7 +73,7 @@ def _risk_groups(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
         frame["event"].to_numpy(),
         frame["time"].to_numpy(),
         frame["high"].tolist(),
-        unit=cohort.target.unit,
+        unit=cohort.survival_target.unit,
         p_value=p_value,
         names=_GROUPS,
         title=title,
@@ -80,15 +81,14 @@ def _risk_groups(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
 
 
 def _confusion(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
-    import numpy as np
-
     place = {name: row for row, name in enumerate(cohort.ids)}
-    k = len(cohort.target.classes)
+    target = cohort.class_target
+    k = len(target.classes)
     counts = np.zeros((k, k), dtype=int)
     for outcome in outcomes:
-        truth = cohort.target.label[[place[name] for name in outcome.ids]]
+        truth = target.label[[place[name] for name in outcome.ids]]
         np.add.at(counts, (truth, outcome.prediction["probability"].argmax(axis=1)), 1)
-    return figures.confusion_plot(counts, cohort.target.classes, title=title)
+    return figures.confusion_plot(counts, target.classes, title=title)
 
 
 def calibration_figure(session: Session, method: str | None = None) -> Figure | None:
@@ -99,8 +99,9 @@ def calibration_figure(session: Session, method: str | None = None) -> Figure | 
     """
     outcomes = shown_outcomes(session, method)
     cohort = session.cohort
-    if cohort.task == "classification":
-        if len(cohort.target.classes) > 2:
+    target = cohort.target
+    if not isinstance(target, SurvivalTarget):
+        if len(target.classes) > 2:
             return None
         frame = views.all_predictions(outcomes, cohort)
         return figures.reliability_plot(frame, method=outcomes[0].method)
@@ -110,9 +111,9 @@ def calibration_figure(session: Session, method: str | None = None) -> Figure | 
     rows = [place[name] for name in first.ids]
     return figures.survival_calibration(
         first.prediction["survival"][:, 1],
-        cohort.target.event[rows],
-        cohort.target.time[rows],
-        horizon=float(fold.bin_edges[2]),
-        unit=cohort.target.unit,
-        title=f"first repeat, survival to {fold.bin_edges[2]:.0f} {cohort.target.unit}",
+        target.event[rows],
+        target.time[rows],
+        horizon=float(fold.edges[2]),
+        unit=target.unit,
+        title=f"first repeat, survival to {fold.edges[2]:.0f} {target.unit}",
     )

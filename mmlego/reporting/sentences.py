@@ -9,20 +9,23 @@ import pandas as pd
 
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
+from mmlego.bench.settings import BlockSettings
 from mmlego.bench.tuning.values import load_values
 from mmlego.data import Cohort
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
+from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.figures import style
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.published import published_for
 from mmlego.runs.session import Session
+from mmlego.runs.settings import BenchmarkSettings, DisjointSettings, RobustnessSettings
 
 FEW_EVENTS = 10
 
 
-def data(session: Session) -> str:
+def data(session: Session[BlockSettings]) -> str:
     """What the cohort is: size, events or classes, follow-up, caps, and the splits."""
     cohort, settings = session.cohort, session.settings
     noun = "patients" if cohort.card is None else cohort.card.samples
@@ -40,7 +43,7 @@ def data(session: Session) -> str:
     return "\n".join(lines) + f"\n\n{caveats(session)}"
 
 
-def _division(session: Session) -> str:
+def _division(session: Session[BlockSettings]) -> str:
     """How the samples are divided, with the sizes of the first division."""
     settings, fold = session.settings, session.folds[0]
     sizes = f"{len(fold.train)}, {len(fold.val)} and {len(fold.test)}"
@@ -65,26 +68,25 @@ def _division(session: Session) -> str:
     )
 
 
-def fixed_test(session: Session) -> bool:
+def fixed_test(session: Session[BlockSettings]) -> bool:
     """Whether all repeats are tested on the same samples, so that they differ by chance alone."""
     return session.settings.split_unit.startswith("official")
 
 
 def target_sentence(cohort: Cohort) -> str:
     """Events and follow-up, or counts of classes."""
-    if cohort.task == "survival":
-        events = int(cohort.target.event.sum())
+    target = cohort.target
+    if isinstance(target, SurvivalTarget):
+        events = int(target.event.sum())
         return (
             f"{events} with an observed event ({events / cohort.n:.0%}), "
-            f"median observed time {np.median(cohort.target.time):.1f} {cohort.target.unit}"
+            f"median observed time {np.median(target.time):.1f} {target.unit}"
         )
-    counts = np.bincount(cohort.target.label, minlength=len(cohort.target.classes))
-    return ", ".join(
-        f"{count} {name}" for name, count in zip(cohort.target.classes, counts, strict=True)
-    )
+    counts = np.bincount(target.label, minlength=len(target.classes))
+    return ", ".join(f"{count} {name}" for name, count in zip(target.classes, counts, strict=True))
 
 
-def caveats(session: Session) -> str:
+def caveats(session: Session[BlockSettings]) -> str:
     """What a reader must know before reading on: few events, row splits."""
     found = []
     if session.cohort.task == "survival":
@@ -187,7 +189,9 @@ def verdict(found: pairing.Paired, what: str, rival: str) -> str:
     return f"{what} {word} {rival} by {abs(found.mean):.3f} (p = {found.p_value:.2g}, {count})."
 
 
-def hyperparameters(session: Session) -> str:
+def hyperparameters(
+    session: Session[BenchmarkSettings | RobustnessSettings | DisjointSettings],
+) -> str:
     """Whose hyper-parameters the run uses, with the values where they were searched."""
     settings = session.settings
     if settings.hyperparameters == "given":

@@ -54,7 +54,7 @@ def _looks_equal(moved: np.ndarray, counts: np.ndarray) -> bool:
 
 
 def _is_transparent(picture: Image.Image) -> bool:
-    return picture.mode == "RGBA" and picture.getchannel("A").getextrema()[0] < 255
+    return picture.mode == "RGBA" and bool((np.asarray(picture.getchannel("A")) < 255).any())
 
 
 def _palette(

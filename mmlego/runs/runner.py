@@ -285,7 +285,7 @@ def _kernel_options(stream: IO[str], folder: str) -> dict[str, Any]:
 
         transport = "ipc" if os.name == "posix" else "tcp"
 
-        async def start_kernel(self, **options: Any) -> None:
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # its parent has the type of the synchronous one
             """Start the kernel with its output redirected."""
             if self.transport == "ipc":
                 self.ip = str(Path(folder) / "kernel")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -41,13 +41,14 @@ from mmlego.runs.records.results import collect
 
 PUBLISHED, SEARCHED = "published", "searched"
 _PLAIN = re.compile(r"[\w.+/-]+")
+Settings_co = TypeVar("Settings_co", bound=RunSettings, covariant=True)
 
 
 @dataclass
-class Session:
-    """One run of one notebook."""
+class Session(Generic[Settings_co]):
+    """One run of one notebook, with the settings of that notebook."""
 
-    settings: RunSettings
+    settings: Settings_co
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -208,7 +209,7 @@ class Colophon:
         return f"Make this page again:\n\n{command}\n\n| | |\n|---|---|\n{rows}\n"
 
 
-def open_session(notebook: str, namespace: Mapping[str, Any]) -> Session:
+def open_session(notebook: str, namespace: Mapping[str, Any]) -> Session[Any]:
     """Start a run from a notebook's parameters.
 
     Args:

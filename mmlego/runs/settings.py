@@ -143,7 +143,7 @@ class ImageSettings(DynamicsBase):
 
     notebook: ClassVar[str] = "image_dynamics"
     cohort: str = "spots"
-    patches: list[Literal[4, 8]] = Field(default_factory=lambda: [8], min_length=1)
+    patches: list[Literal[4, 8]] = Field(default=[8], min_length=1)
     shown: int = Field(16, ge=1, le=16)
 
 
@@ -197,7 +197,7 @@ class TokenSettings(AMCBase):
     notebook: ClassVar[str] = "token_rebalancing"
     cohort: str = "wdbc"
     rules: list[Literal["literal", "inverse", "retain", "positionwise"]] = Field(
-        default_factory=lambda: ["literal", "inverse"], min_length=1
+        default=["literal", "inverse"], min_length=1
     )
     shown: int = Field(100, ge=1)  # instances in the map
 

@@ -28,14 +28,16 @@ _NOT_NUMERIC = (
 )
 
 
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def _without_docstrings(tree: ast.AST) -> ast.AST:
     """Drop docstrings, so that better words do not make a result look stale."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list) or not body or not isinstance(body[0], ast.Expr):
+        if not isinstance(node, _WITH_DOCSTRING) or len(node.body) < 2:
             continue
-        if isinstance(getattr(body[0], "value", None), ast.Constant) and len(body) > 1:
-            node.body = body[1:]
+        if isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
+            node.body = node.body[1:]
     return tree
 
 

@@ -261,7 +261,7 @@ def _finished(task: Search, study: optuna.Study) -> Study:
         trials=pd.DataFrame(rows),
         values=readable(task.method, study.best_trial.params),
         loss=float(study.best_value),
-        given=float(first.value) if first in complete else math.nan,
+        given=math.nan if first.value is None or first not in complete else float(first.value),
         importances=_importances(study, len(complete)),
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 from mmlego.data.cards.card import Card
 from mmlego.data.cards.suggest import did_you_mean
 from mmlego.data.cohorts.modality import Modality
-from mmlego.data.cohorts.target import SurvivalTarget, Target
+from mmlego.data.cohorts.target import ClassTarget, SurvivalTarget, Target
 from mmlego.errors import DataError, ModalityError
 
 
@@ -83,6 +83,28 @@ class Cohort:
     def present(self) -> dict[str, np.ndarray]:
         """Which samples have which modality: name -> (n,) bool."""
         return {name: m.present for name, m in self.modalities.items()}
+
+    @property
+    def survival_target(self) -> SurvivalTarget:
+        """Events and times.
+
+        Raises:
+            DataError: If the task is classification.
+        """
+        if not isinstance(self.target, SurvivalTarget):
+            raise DataError(f"cohort '{self.name}': expected events and times, got {self.task}")
+        return self.target
+
+    @property
+    def class_target(self) -> ClassTarget:
+        """Labels and names of classes.
+
+        Raises:
+            DataError: If the task is survival.
+        """
+        if not isinstance(self.target, ClassTarget):
+            raise DataError(f"cohort '{self.name}': expected classes, got {self.task}")
+        return self.target
 
     def subset(self, index: Sequence[int] | np.ndarray) -> Cohort:
         """Return the samples at the positions ``index``, or where a bool mask is True."""

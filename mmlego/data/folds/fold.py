@@ -63,6 +63,28 @@ class Fold:
     joined: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held_out: str | None = None
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the time bins, (n_bins + 1,).
+
+        Raises:
+            DataError: If the task is no survival.
+        """
+        if self.bin_edges is None:
+            raise DataError(f"fold of {self.cohort}: expected time bins, got classes; use survival")
+        return self.bin_edges
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes.
+
+        Raises:
+            DataError: If the task is survival.
+        """
+        if self.classes is None:
+            raise DataError(f"fold of {self.cohort}: expected classes, got times; use classes")
+        return self.classes
+
     def parts(self) -> dict[str, Samples]:
         """Return the samples by part: train, val, test."""
         return {"train": self.train, "val": self.val, "test": self.test}

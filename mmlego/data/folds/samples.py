@@ -88,6 +88,34 @@ class Samples:
         """Names of the modalities, in the order of the card."""
         return tuple(self.values)
 
+    def tensor(self, name: str) -> Tensor:
+        """Return the values of a modality that is no bag, (n, ...).
+
+        Raises:
+            ModalityError: If it is a bag, whose samples differ in length.
+        """
+        values = self.values[name]
+        if isinstance(values, tuple):
+            raise ModalityError(
+                f"modality '{name}': expected one tensor for all samples, got a bag; read its "
+                "instances with `bags`"
+            )
+        return values
+
+    def bags(self, name: str) -> tuple[Tensor, ...]:
+        """Return the instances (n_i, c) of each sample of a bag.
+
+        Raises:
+            ModalityError: If the modality is no bag.
+        """
+        values = self.values[name]
+        if not isinstance(values, tuple):
+            raise ModalityError(
+                f"modality '{name}': expected a bag, got one tensor for all samples; read it with "
+                "`tensor`"
+            )
+        return values
+
     def subset(self, index: Sequence[int] | np.ndarray | Tensor) -> Samples:
         """Return the samples at the positions ``index``."""
         index = torch.as_tensor(np.asarray(index), dtype=torch.int64)

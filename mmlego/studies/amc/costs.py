@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,16 @@ from mmlego.bench.measuring import flops, median_seconds, peak_bytes, silent_std
 from mmlego.bench.training import fit_settings, objective_of
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Batch, Samples
+from mmlego.errors import SettingsError
 from mmlego.learning.objectives import Objective
 from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import torch_seed
 from mmlego.methods.names import AMC
 from mmlego.methods.registry import METHODS, printed_in, rivals_on_tokens
+from mmlego.models.amc import AMC as AMCModel
 from mmlego.models.contract import Tensors
 from mmlego.models.layers.frontend import Encoded
+from mmlego.models.token_models.head import FusionModel
 from mmlego.reporting.published import read_published
 from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc.published import TABLE
@@ -37,6 +41,7 @@ COLUMNS = (
     "parameters",
     "peak_mib",
 )
+TokenModel = AMCModel | FusionModel
 _MEASURES = {"gflops": "Operations of a prediction", "step_ms": "Time of a training step"}
 _MIB = 2**20
 _ALIKE = 1.02  # most over fewest operations of all but AMC in the paper's table
@@ -61,17 +66,17 @@ class GivenTokens(nn.Module):
         return Encoded(self.encoded.tokens.clone().requires_grad_(), self.encoded.here)
 
 
-def without_encoders(model: nn.Module, batch: Batch) -> nn.Module:
+def without_encoders(model: TokenModel, batch: Batch) -> TokenModel:
     """Return a copy of a model with a front end that has the tokens of one batch ready."""
     with torch.no_grad():
         encoded = model.front.read(batch.inputs, batch.present, batch.masks)
     bare = copy.deepcopy(model)
-    bare.front = GivenTokens(model.names, encoded)
+    bare.add_module("front", GivenTokens(model.names, encoded))
     return bare
 
 
 def training_step(
-    model: nn.Module, batch: Batch, objective: Objective, rate: float
+    model: TokenModel, batch: Batch, objective: Objective, rate: float
 ) -> Callable[[], None]:
     """One step as in training: loss with auxiliary terms, backward, Adam."""
     model.train()
@@ -137,7 +142,7 @@ class _Measured:
     """A model with its two steps, ready to be measured."""
 
     method: str
-    model: nn.Module
+    model: TokenModel
     step: Callable[[], None]
     bare_step: Callable[[], None]
 
@@ -157,6 +162,11 @@ class _Measured:
             kinds={name: fold.kinds[name] for name in names},
             **model_options(method, settings),
         )
+        if not isinstance(model, TokenModel):
+            raise SettingsError(
+                f"cost of '{method}': expected a model that reads the tokens of AMC, got "
+                f"{type(model).__name__}; name one of {[AMC, *rivals_on_tokens()]}"
+            )
         bare = without_encoders(model, batch)
         rate = settings.learning_rate
         return cls(
@@ -174,10 +184,11 @@ class _Measured:
         """Of one prediction, with encoders and without."""
         # The counter cannot follow parameters through modules where gradients are off.
         with evaluating(self.model):
-            return tuple(
-                flops(lambda model=model: model(one.inputs, one.present, one.masks)) / 1e9
+            whole, bare = (
+                flops(partial(model, one.inputs, one.present, one.masks)) / 1e9
                 for model in (self.model, without_encoders(self.model, one))
             )
+            return whole, bare
 
     def peak(self) -> float:
         """MiB of the weights and of a first step."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
@@ -18,6 +18,7 @@ from mmlego.data.folds.samples import Samples
 from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
+from mmlego.models.amc import AMC
 from mmlego.models.amc.rebalancing import MISSING_MODES
 
 COMPLETE, EVERYBODY = "complete samples only", "all, as they are"
@@ -52,12 +53,12 @@ def missing_table(
     tables = [
         store.table(
             "missing_table",
-            lambda trained=trained: _scores(trained, metric, survival_loss),
+            partial(_scores, trained, metric, survival_loss),
             parents=[trained.key],
             code=code_digest(missing_table),
             metric=metric,
             survival_loss=survival_loss,
-        ).assign(repeat=trained.fold.repeat, rule=trained.configuration.title)
+        ).assign(repeat=trained.fold.repeat, rule=trained.chosen_configuration.title)
         for trained in runs
         if len(trained.names) > 1
     ]
@@ -71,7 +72,7 @@ def _scores(trained: TrainedModel, metric: str, survival_loss: str) -> pd.DataFr
     objective = objective_for(trained.fold, survival_loss=survival_loss)
     rows = []
     for mode in MISSING_MODES:
-        model = with_mode(trained.model, mode)
+        model = with_mode(trained.network(AMC), mode)
         for tested, part in parts_of(trained):
             prediction = objective.predict(predict_logits(model, part, device="cpu"))
             score = evaluate(prediction, part, trained.fold.train, trained.fold)[metric]
@@ -81,7 +82,7 @@ def _scores(trained: TrainedModel, metric: str, survival_loss: str) -> pd.DataFr
     return pd.DataFrame(rows).astype({"lacking": float})
 
 
-def with_mode(model: nn.Module, mode: str) -> nn.Module:
+def with_mode(model: AMC, mode: str) -> AMC:
     """A copy of an AMC that treats absent modalities in another way."""
     changed = copy.deepcopy(model)
     changed.options = replace(changed.options, missing_mode=mode)

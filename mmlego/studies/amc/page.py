@@ -22,6 +22,7 @@ from mmlego.reporting import sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
+from mmlego.runs.settings import AMCBase
 from mmlego.studies.amc.published import published_amc
 from mmlego.studies.amc.run import (
     ALONE,
@@ -69,25 +70,29 @@ def place_of(outcome: Outcome) -> tuple[str, str, str]:
     return outcome.method, arm, outcome.joined if is_alone(outcome) else ""
 
 
-def metrics_of(session: Session) -> tuple[str, ...]:
+def metrics_of(session: Session[AMCBase]) -> tuple[str, ...]:
     """The metrics that the table shows: the published ones, and the main one of this book."""
     if session.cohort.task == "survival":
         return SURVIVAL_METRICS
     return (*CLASS_METRICS, main_metric(session.cohort))
 
 
-def ablation_metric(session: Session) -> str:
+def ablation_metric(session: Session[AMCBase]) -> str:
     """The metric of the published ablations for classes, else the main one."""
     survival = session.cohort.task == "survival"
     return main_metric(session.cohort) if survival else "macro_f1"
 
 
-def values(session: Session, outcomes: Sequence[Outcome], metric: str = "") -> pd.DataFrame:
+def values(
+    session: Session[AMCBase], outcomes: Sequence[Outcome], metric: str = ""
+) -> pd.DataFrame:
     """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
     return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
 
 
-def forest(session: Session, metric: str = "", *, chosen: Callable = lambda o: True) -> Figure:
+def forest(
+    session: Session[AMCBase], metric: str = "", *, chosen: Callable = lambda o: True
+) -> Figure:
     """Every chosen model on a metric, with the published value where there is one."""
     metric = metric or main_metric(session.cohort)
     outcomes = [o for o in session.outcomes if chosen(o)]
@@ -108,7 +113,7 @@ def forest(session: Session, metric: str = "", *, chosen: Callable = lambda o: T
     )
 
 
-def published_forest(session: Session) -> Figure | None:
+def published_forest(session: Session[AMCBase]) -> Figure | None:
     """Every network on the metric of the published tables; None where that is the main one.
 
     Classical references are left out: they are not given the class weights of the networks, and a
@@ -120,7 +125,7 @@ def published_forest(session: Session) -> Figure | None:
     return forest(session, metric, chosen=lambda o: METHODS[o.method].kind != ESTIMATOR)
 
 
-def modalities_forest(session: Session) -> Figure | None:
+def modalities_forest(session: Session[AMCBase]) -> Figure | None:
     """AMC on each modality alone beside AMC on all; None where it was not trained alone."""
     alone = [o for o in session.outcomes if is_alone(o)]
     if not alone:
@@ -128,7 +133,7 @@ def modalities_forest(session: Session) -> Figure | None:
     return forest(session, chosen=lambda o: is_alone(o) or (o.method == AMC and o.arm in RULES))
 
 
-def metric_table(session: Session) -> pd.DataFrame:
+def metric_table(session: Session[AMCBase]) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation, published values in their own rows.
 
     Published precision is left out, since it is macro-averaged and ours is weighted.
@@ -158,7 +163,7 @@ def _printed(row: pd.Series) -> str:
     return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
 
 
-def comparisons(session: Session) -> list[pairing.Paired]:
+def comparisons(session: Session[AMCBase]) -> list[pairing.Paired]:
     """Inverse minus literal, each rule minus its other configurations, and literal minus the rest.
 
     Literal is the default; a configuration is compared with what it changes, so that two changes
@@ -182,7 +187,7 @@ def _is_inverse(outcome: Outcome) -> bool:
     return is_amc(outcome) and rule_of(outcome.arm) == INVERSE
 
 
-def conclusion(session: Session) -> str:
+def conclusion(session: Session[AMCBase]) -> str:
     """What the page says, computed from the run."""
     metric = style.title(main_metric(session.cohort))
     # What differs in the samples of the training part only is no further way of combining.
@@ -206,7 +211,7 @@ def conclusion(session: Session) -> str:
     )
 
 
-def _alone_line(session: Session) -> list[str]:
+def _alone_line(session: Session[AMCBase]) -> list[str]:
     alone = [o for o in session.outcomes if is_alone(o)]
     if not alone:
         return []
@@ -217,14 +222,14 @@ def _alone_line(session: Session) -> list[str]:
     return [f"* AMC on a single modality: {listed}."]
 
 
-def rule_table(session: Session) -> pd.DataFrame:
+def rule_table(session: Session[AMCBase]) -> pd.DataFrame:
     """Mean and corrected 95 % interval of every configuration that ran under both rules.
 
     Returns:
         configuration, rule, mean, low, high; the interval is missing with a single repeat.
     """
     metric = ablation_metric(session)
-    by_arm = {}
+    by_arm: dict[str, list[Outcome]] = {}
     for outcome in session.outcomes:
         by_arm.setdefault(outcome.arm if outcome.method == AMC else "", []).append(outcome)
     names = {"": BASE} | {name: title for name, (title, _) in CHANGES.items()}
@@ -241,7 +246,7 @@ def rule_table(session: Session) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def rule_pairs(session: Session) -> Figure | None:
+def rule_pairs(session: Session[AMCBase]) -> Figure | None:
     """Literal and inverse side by side, configuration by configuration; None without both."""
     table = rule_table(session)
     if table.empty:
@@ -249,7 +254,7 @@ def rule_pairs(session: Session) -> Figure | None:
     return figures.rule_pairs(table, style.title(ablation_metric(session)))
 
 
-def ablation_differences(session: Session, rule: str) -> Figure | None:
+def ablation_differences(session: Session[AMCBase], rule: str) -> Figure | None:
     """Every change minus AMC as it is, paired by repeat, under one rule; None without changes."""
     arms = [rule, *(f"{name}, {rule}" for name in CHANGES), *_RULELESS]
     table = values(
@@ -269,7 +274,7 @@ def ablation_differences(session: Session, rule: str) -> Figure | None:
 _RULELESS = ("retain", "positionwise", "positionwise, after_every", "no_fusion", "strict")
 
 
-def ablation_pairs(session: Session) -> list[pairing.Paired]:
+def ablation_pairs(session: Session[AMCBase]) -> list[pairing.Paired]:
     """The published comparisons under each rule, and the rules against each other."""
     table = values(session, session.outcomes, ablation_metric(session))
     ran = {o.arm for o in session.outcomes}
@@ -290,7 +295,7 @@ def ablation_pairs(session: Session) -> list[pairing.Paired]:
     return pairs
 
 
-def ablation_conclusion(session: Session) -> str:
+def ablation_conclusion(session: Session[AMCBase]) -> str:
     """Which published orders are found, and which reading of the rule the evidence supports."""
     metric = ablation_metric(session)
     means = values(session, session.outcomes, metric).groupby("label")["value"].mean()
@@ -318,7 +323,7 @@ def _order(means: pd.Series, rule: str) -> str:
     )
 
 
-def _rules(session: Session) -> str:
+def _rules(session: Session[AMCBase]) -> str:
     """Literal against inverse over all configurations that ran under both."""
     table = rule_table(session)
     if table.empty:

@@ -51,7 +51,7 @@ CHANGES: dict[str, tuple[str, Mapping[str, object]]] = {
     "others": ("other samples as negatives", {"token_negatives": "other_instances"}),
     "zeros": ("zeros where absent", {"missing_tokens": "zeros"}),
 }
-_NOT_PRINTED = {
+_NOT_PRINTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "summed_ties": ("summed donors", {"tie": "sum"}, {}),
     "raw": (
         "raw products",

@@ -31,9 +31,9 @@ def best_of(task: Task, labels: Sequence[str]) -> tuple[str, float, float] | Non
 def headline(tasks: Sequence[Task]) -> str:
     """The answer in a few sentences, for readers who read no further."""
     both = [
-        (best_of(task, FUSION), best_of(task, CLASSICAL))
+        (network, reference)
         for task in tasks
-        if best_of(task, FUSION) and best_of(task, CLASSICAL)
+        if (network := best_of(task, FUSION)) and (reference := best_of(task, CLASSICAL))
     ]
     won: dict[str, int] = {}
     for task in tasks:
@@ -73,9 +73,9 @@ def clinical_alone(task: Task) -> tuple[str, float, float] | None:
 def clinical_sentence(tasks: Sequence[Task]) -> str:
     """On how many data sets a few clinical variables alone do better than any way of combining."""
     both = [
-        (task.name, clinical_alone(task), best_of(task, FUSION))
+        (task.name, alone, best)
         for task in tasks
-        if clinical_alone(task) and best_of(task, FUSION)
+        if (alone := clinical_alone(task)) and (best := best_of(task, FUSION))
     ]
     if not both:
         return ""
@@ -147,7 +147,7 @@ def how_sure(tasks: Sequence[Task]) -> str:
                 widths[task.name] = pair.upper - pair.mean
     if not widths:
         return "With one repeat, nothing says how large chance is."
-    low, high = min(widths, key=widths.get), max(widths, key=widths.get)
+    low, high = min(widths, key=widths.__getitem__), max(widths, key=widths.__getitem__)
     if low == high:
         return f"A difference must reach about {widths[low]:.2f} to be seen at the 5 % level."
     return (

@@ -81,7 +81,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
         )
         for row in means.sort_values("mean", ascending=False).itertuples():
             hit = (row.method, row.role) in known.index and has_published(row._asdict())
-            other = known.loc[(row.method, row.role)] if hit else None
+            other = known.loc[(row.method, row.role)] if hit else {}
             rows.append(
                 {
                     "cohort": cohort,

@@ -19,9 +19,10 @@ from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes, sentences, standings
 from mmlego.reporting.standings import standing_rows, summarize
 from mmlego.runs.session import Session
+from mmlego.runs.settings import BenchmarkSettings
 
 
-def input_sets(session: Session) -> str:
+def input_sets(session: Session[BenchmarkSettings]) -> str:
     """The sets of modalities that models of several modalities are given, as a list."""
     found = choose_inputs(session.folds[0], session.settings.inputs)
     lines = [
@@ -31,7 +32,7 @@ def input_sets(session: Session) -> str:
     return "\n".join(lines) or "* only single modalities"
 
 
-def rows(session: Session) -> pd.DataFrame:
+def rows(session: Session[BenchmarkSettings]) -> pd.DataFrame:
     """Rows of the main table of this cohort."""
     return standing_rows(
         session.frame(),
@@ -40,19 +41,19 @@ def rows(session: Session) -> pd.DataFrame:
     )
 
 
-def curves(session: Session) -> pd.DataFrame:
+def curves(session: Session[BenchmarkSettings]) -> pd.DataFrame:
     """Training histories of the networks of several modalities, on the main set of inputs."""
     shown = [o for o in session.outcomes if o.history and METHODS[o.method].kind != ESTIMATOR]
     many = [o for o in shown if o.inputs == _main(session) and METHODS[o.method].trained]
     return outcomes.history_table(many or shown, name=lambda outcome: METHODS[outcome.method].title)
 
 
-def _main(session: Session) -> str:
+def _main(session: Session[BenchmarkSettings]) -> str:
     """The set of inputs that the published runs would have used."""
     return standings.published_inputs(session.frame())
 
 
-def forest(session: Session, which: str) -> Figure | None:
+def forest(session: Session[BenchmarkSettings], which: str) -> Figure | None:
     """Forest plot of one part of the comparison; None where nothing belongs to it.
 
     Args:
@@ -99,13 +100,13 @@ def _row_name(outcome: Outcome, which: str, tables: Sequence[str]) -> str:
     return f"{title}, {many or outcomes.modality_label(outcome.modalities, tables)}"
 
 
-def conclusion(session: Session) -> str:
+def conclusion(session: Session[BenchmarkSettings]) -> str:
     """What the comparison says."""
     metric = style.title(main_metric(session.cohort))
     return standings.conclusion(rows(session), metric[0].lower() + metric[1:])
 
 
-def verdicts(session: Session) -> str:
+def verdicts(session: Session[BenchmarkSettings]) -> str:
     """Differences to LegoMerge and LegoFuse, as HTML; empty where neither ran."""
     table = standings.verdict_table(rows(session))
     if table.empty:
@@ -113,7 +114,7 @@ def verdicts(session: Session) -> str:
     return figures.to_html(table, caption="Differences, interval, and p after Holm")
 
 
-def classical_conclusion(session: Session) -> str:
+def classical_conclusion(session: Session[BenchmarkSettings]) -> str:
     """Whether the networks of several modalities beat the best reference."""
     table = rows(session)
     columns = table["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
@@ -131,7 +132,7 @@ def classical_conclusion(session: Session) -> str:
     )
 
 
-def standing_table(session: Session) -> pd.DataFrame:
+def standing_table(session: Session[BenchmarkSettings]) -> pd.DataFrame:
     """Every row with its spread, the first five repeats, and the published value."""
     cohort = session.cohort
     table = summarize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from itertools import product
+from typing import Any
 
 from mmlego.bench.common_starts import latent_and_head
 from mmlego.bench.configurations import Configuration
@@ -23,7 +24,7 @@ TRACKED, UNTRACKED, UNTRANSFORMED = "tracked", "not tracked", "no transform"
 REAL_STATE, UNSCALED = "real state", "no normalization"
 _KNOBS = {knob.name for knob in fields(Knobs)}
 # Knobs of A8 by the words for their values.
-_FACTORS = {
+_FACTORS: dict[str, Mapping[str, object]] = {
     "context": {f"context {value}": value for value in CONTEXTS},
     "fft_axes": {"FFT over tokens only": "1d", "FFT over both axes": "2d"},
     "spatial_state": {f"{value} state": value for value in ("complex", "real")},
@@ -53,10 +54,13 @@ def arms(settings: BlockAblationSettings) -> list[Configuration]:
 
 def _tracking(settings: BlockAblationSettings) -> Iterator[Configuration]:
     """A1: in two profiles, and where the imaginary part should have next to no effect."""
-    groups = {settings.profile: {}, "official": {"profile": "official"}}
+    groups: dict[str, dict[str, object]] = {
+        settings.profile: {},
+        "official": {"profile": "official"},
+    }
     profiles = set(groups)
     groups |= {REAL_STATE: {"spatial_state": "real"}, UNSCALED: {"normalise": False}}
-    switches = {
+    switches: dict[str, dict[str, object]] = {
         TRACKED: {"track_imaginary": True, "frequency_domain": True},
         UNTRACKED: {"track_imaginary": False, "frequency_domain": True},
         UNTRANSFORMED: {"track_imaginary": False, "frequency_domain": False},
@@ -123,7 +127,7 @@ _ARMS = {
 }
 
 
-def fewest_options(profile: str, options: Mapping[str, object]) -> dict[str, object]:
+def fewest_options(profile: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The same block in the fewest words, so that arms that coincide share one fit.
 
     Knobs that a profile has anyway are left out, and knobs that make up another profile become its

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from mmlego.models.encoders.unimodal import Unimodal
 WIDTH, N_TRAIN, N_TEST = 16, 600, 600
 ODD, EVEN = "odd part", "even part"
 BEHIND_ENCODER = "paper behind an encoder"
-READERS: dict[str, Mapping[str, object]] = {
+READERS: dict[str, Mapping[str, Any]] = {
     "paper": {"profile": "paper"},
     "official": {"profile": "official"},
     "lossless": {"profile": "lossless"},
@@ -31,7 +32,13 @@ READERS: dict[str, Mapping[str, object]] = {
     BEHIND_ENCODER: {"profile": "paper"},
 }
 _NAME = "table"
-_SIZES = {"latent_channels": 4, "latent_dim": 16, "depth": 1, "heads": 2, "dim_head": 8}
+_SIZES: dict[str, Any] = {
+    "latent_channels": 4,
+    "latent_dim": 16,
+    "depth": 1,
+    "heads": 2,
+    "dim_head": 8,
+}
 _FIT = FitSettings(epochs=10, batch_size=150, learning_rate=0.02, l1=0.0, patience=None)
 
 

@@ -17,6 +17,7 @@ from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.standings import difference_text
 from mmlego.runs.session import Session
+from mmlego.runs.settings import BlockAblationSettings
 from mmlego.studies.blocks.configurations import UNSCALED, arms
 from mmlego.studies.blocks.odd_target import BEHIND_ENCODER, EVEN, ODD
 from mmlego.studies.blocks.run import RESIDUE, SHIFT
@@ -35,7 +36,7 @@ BLIND = 0.6  # area under the curve
 ABSENT = "Not part of this run: its name is not in `ablations`."
 
 
-def arm_table(session: Session) -> pd.DataFrame:
+def arm_table(session: Session[BlockAblationSettings]) -> pd.DataFrame:
     """Every arm: model, method, ablation, level (and label), repeat, value, n_train, n_test.
 
     Single blocks are averaged over modalities.
@@ -57,13 +58,13 @@ def _parts(outcome: Outcome) -> tuple[str, str, str]:
     return (MERGE if outcome.method == LEGO_MERGE else ALONE), ablation, level
 
 
-def merged(session: Session, ablation: str) -> pd.DataFrame:
+def merged(session: Session[BlockAblationSettings], ablation: str) -> pd.DataFrame:
     """LegoMerge at every level of one ablation; no rows where it is not part of the run."""
     table = arm_table(session)
     return table[(table["ablation"] == ablation) & (table["model"] == MERGE)]
 
 
-def bars(session: Session, ablation: str) -> Figure | None:
+def bars(session: Session[BlockAblationSettings], ablation: str) -> Figure | None:
     """LegoMerge at every level of one ablation; None where it is not part of the run."""
     table = merged(session, ablation)
     if table.empty:
@@ -76,7 +77,7 @@ def bars(session: Session, ablation: str) -> Figure | None:
     )
 
 
-def change(session: Session, ablation: str) -> Figure | None:
+def change(session: Session[BlockAblationSettings], ablation: str) -> Figure | None:
     """LegoMerge at every level minus the default; None where it is not part of the run."""
     table = merged(session, ablation)
     if table["level"].nunique() < 2:
@@ -89,7 +90,7 @@ def change(session: Session, ablation: str) -> Figure | None:
     )
 
 
-def tracking_change(session: Session) -> Figure | None:
+def tracking_change(session: Session[BlockAblationSettings]) -> Figure | None:
     """LegoMerge of A1 minus its tracked arm, in each group; None where A1 is not part of the run.
 
     The groups have references of their own, which a single figure of paired differences has not.
@@ -111,7 +112,7 @@ def tracking_change(session: Session) -> Figure | None:
     )
 
 
-def depth_curves(session: Session) -> Figure | None:
+def depth_curves(session: Session[BlockAblationSettings]) -> Figure | None:
     """Every model over the number of passes; None where A5 is not part of the run."""
     table = arm_table(session)
     table = table[table["ablation"] == "A5"]
@@ -125,7 +126,7 @@ def depth_curves(session: Session) -> Figure | None:
     )
 
 
-def profile_forest(session: Session) -> Figure | None:
+def profile_forest(session: Session[BlockAblationSettings]) -> Figure | None:
     """Every model under every profile; None where the profiles are not part of the run."""
     table = arm_table(session)
     table = table[table["ablation"] == "profiles"].sort_values("model", kind="stable")
@@ -138,12 +139,14 @@ def profile_forest(session: Session) -> Figure | None:
     )
 
 
-def comparisons(session: Session) -> list[tuple[str, Configuration, pairing.Paired]]:
+def comparisons(
+    session: Session[BlockAblationSettings],
+) -> list[tuple[str, Configuration, pairing.Paired]]:
     """Model, arm, and its difference to its reference.
 
     P-values are corrected for all comparisons of the same model in this run.
     """
-    found = []
+    found: list[tuple[str, Configuration, pairing.Paired]] = []
     for model, part in arm_table(session).groupby("model", sort=False):
         changed = [
             arm
@@ -158,7 +161,7 @@ def comparisons(session: Session) -> list[tuple[str, Configuration, pairing.Pair
     return found
 
 
-def difference_table(session: Session, ablation: str) -> pd.DataFrame:
+def difference_table(session: Session[BlockAblationSettings], ablation: str) -> pd.DataFrame:
     """Every model at every level of one ablation: mean, and difference to its default, as text."""
     table = arm_table(session)
     table = table[table["ablation"] == ablation]
@@ -191,7 +194,7 @@ def _spread(values: pd.Series) -> str:
     return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean
 
 
-def imaginary_table(session: Session) -> pd.DataFrame:
+def imaginary_table(session: Session[BlockAblationSettings]) -> pd.DataFrame:
     """What the imaginary part of the trained blocks of A1 holds, and what it does to them alone.
 
     Columns: blocks (their setting), residue, shift, retrained; each the largest of all modalities
@@ -229,7 +232,7 @@ def _gap(one: Outcome, other: Outcome) -> float:
     return float(np.abs(one.prediction[name] - other.prediction[name]).max())
 
 
-def imaginary_page(session: Session) -> pd.DataFrame:
+def imaginary_page(session: Session[BlockAblationSettings]) -> pd.DataFrame:
     """The table of the imaginary part with headings for readers."""
     table = imaginary_table(session)
     if table.empty:
@@ -243,7 +246,7 @@ def imaginary_page(session: Session) -> pd.DataFrame:
     return numbers.set_axis(headings, axis=1).assign(blocks=table["blocks"])[["blocks", *headings]]
 
 
-def imaginary(session: Session) -> str:
+def imaginary(session: Session[BlockAblationSettings]) -> str:
     """Whether the imaginary part ever sees the data, in sentences."""
     table = imaginary_table(session).set_index("blocks")
     if table.empty:
@@ -302,7 +305,7 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
-def conclusion(session: Session) -> str:
+def conclusion(session: Session[BlockAblationSettings]) -> str:
     """The conclusion of the notebook."""
     compared = [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
     lines = [_decided(compared), *_ranges(session)]
@@ -339,7 +342,7 @@ def _decided(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     )
 
 
-def _ranges(session: Session) -> list[str]:
+def _ranges(session: Session[BlockAblationSettings]) -> list[str]:
     """How far the settings of each ablation lie apart, against how much a split moves them."""
     table = arm_table(session)
     lines = []
@@ -371,7 +374,7 @@ def _tracking_line(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> 
     )
 
 
-def _arms(session: Session, ablation: str) -> list[Configuration]:
+def _arms(session: Session[BlockAblationSettings], ablation: str) -> list[Configuration]:
     return [arm for arm in arms(session.settings) if arm.factor == ablation]
 
 

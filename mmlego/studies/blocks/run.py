@@ -60,8 +60,11 @@ def run_arm(bench: Bench, arm: Configuration) -> list[Outcome]:
     """Train the blocks of one arm on one fold, and test the merge and what else is asked for."""
     names = sorted(headline_inputs(bench.fold)[1])
     blocks = {name: train_block(bench, name, arm) for name in names}
-    labels = {"condition": name_of(arm), "headline": False}
-    labels["facts"] = {"ablation": arm.factor, "level": arm.name, "reference": arm.reference}
+    labels: dict[str, Any] = {
+        "condition": name_of(arm),
+        "headline": False,
+        "facts": {"ablation": arm.factor, "level": arm.name, "reference": arm.reference},
+    }
     found = []
     if arm.factor in ALONE:
         found += [_alone(bench, name, blocks[name], arm, labels) for name in names]
@@ -89,13 +92,13 @@ def _alone(
     return assembled(
         fold,
         bench.store,
-        Labels(LEGO_BLOCK, (name,), labels | {"headline": True}),
+        Labels(LEGO_BLOCK, (name,), dict(labels) | {"headline": True}),
         lambda: block.model,
         parents=[block.key],
         code=[imaginary_facts],
         n_train=block.outcome.n_train,
         device=bench.settings.device,
-        measure=lambda model, logits: imaginary_facts(model.model, fold, name),
+        measure=lambda model, logits: imaginary_facts(block.inner(LegoBlock), fold, name),
     ).outcome
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mmlego.bench.measuring import limited_threads, median_seconds
-from mmlego.data.folds.samples import Samples
+from mmlego.data.folds.samples import Samples, Values
 from mmlego.learning.predict import predict_logits
 from mmlego.learning.seeding import torch_seed
 from mmlego.methods.making import Sizes
@@ -83,7 +83,7 @@ def random_samples(settings: EfficiencySettings) -> Samples:
     def noise(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
-    values: dict[str, object] = {
+    values: dict[str, Values] = {
         name: noise(n, width) for name, width in widths.items() if name != "bag"
     }
     values["bag"] = tuple(noise(n, settings.tokens, settings.bag_width))
@@ -114,9 +114,10 @@ def _kinds(widths: Mapping[str, int]) -> dict[str, str]:
 
 def _joined(samples: Samples) -> Samples:
     """All tables side by side as one, and the bag."""
-    tables = [values for name, values in samples.values.items() if name != "bag"]
-    values = {"tabular": torch.cat(tables, dim=1), "bag": samples.values["bag"]}
-    widths = {"tabular": values["tabular"].shape[1], "bag": samples.widths["bag"]}
+    tables = [samples.tensor(name) for name in samples.values if name != "bag"]
+    joined = torch.cat(tables, dim=1)
+    values = {"tabular": joined, "bag": samples.values["bag"]}
+    widths = {"tabular": joined.shape[1], "bag": samples.widths["bag"]}
     return replace(
         samples,
         values=values,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -99,12 +100,14 @@ def _training(contender: Contender, tasks: Sequence[Trial]) -> Found:
     )
 
 
+def _auc_without(contender: Contender, name: str, task: Trial) -> float:
+    """AUC of a method that was trained on complete samples, with a modality absent at test."""
+    return task.auc(task.whole(contender, "complete"), name)
+
+
 def _missing(contender: Contender, tasks: Sequence[Trial]) -> Found:
     """Scores with a modality absent or rare, and whether the content of an absent one matters."""
-    without = {
-        name: score_over(tasks, lambda t, n=name: t.auc(t.whole(contender, "complete"), n))
-        for name in NAMES
-    }
+    without = {name: score_over(tasks, partial(_auc_without, contender, name)) for name in NAMES}
     rare = score_over(tasks, lambda t: t.auc(t.whole(contender, "imbalanced")))
     effect = max(content_effect(t.whole(contender, "complete"), t) for t in tasks)
     good = all(score.above_chance for score in (*without.values(), rare)) and effect <= UNCHANGED

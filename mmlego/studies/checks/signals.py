@@ -72,10 +72,11 @@ def square_wave_pair(
     if amplitude not in AMPLITUDES:
         raise SettingsError(f"signals: expected amplitude of {list(AMPLITUDES)}, got '{amplitude}'")
     rng = np.random.default_rng(seed)
-    return tuple(
+    first, second = (
         square_wave(n, count, phase=offset) * _amplitude(amplitude, n, rng)
         for count, offset in zip(cycles, (0.0, phase), strict=True)
     )
+    return first, second
 
 
 def square_wave(n: int, cycles: float, *, phase: float = 0.0) -> np.ndarray:

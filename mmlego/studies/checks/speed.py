@@ -11,13 +11,16 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmlego.bench.measuring import median_seconds, peak_bytes
+from mmlego.bench.trained import as_kind
 from mmlego.lego import LegoBlock, LegoMerge
+from mmlego.lego.attention import CrossAttention, FeedForward
 from mmlego.models.amc import AMCOptions, Rule, rebalance
 from mmlego.models.amc.block import SharedBlock
 from mmlego.models.amc.rebalancing import token_scores
@@ -31,7 +34,8 @@ def products(block: LegoBlock, tokens: int, batch: int) -> Callable[[], None]:
     With a single token the attention weights are 1, so queries, keys and scores are left out, and
     the output projection is needed once per sample.
     """
-    attention, feed_forward = block.attention[0], block.feed_forward[0]
+    attention = as_kind(block.attention[0], CrossAttention)
+    feed_forward = as_kind(block.feed_forward[0], FeedForward)
     channels, width = block.latent.shape
     heads, inner = attention.heads, attention.to_query.out_features
     latent = torch.randn(batch * channels, width)
@@ -92,7 +96,7 @@ def merge_memory(batch: int = 64) -> dict[str, int]:
     inputs = {name: torch.randn(batch, *shape) for name, shape in shapes.items()}
     merged = LegoMerge(blocks).eval()
     with torch.no_grad():
-        largest = max(peak_bytes(lambda n=n: blocks[n].encode(inputs[n])) for n in blocks)
+        largest = max(peak_bytes(partial(blocks[n].encode, inputs[n])) for n in blocks)
         peak = peak_bytes(lambda: merged(inputs))
     latent = batch * 8 * blocks["table"].latent.numel()
     return {"peak": peak, "largest_block": largest, "allowance": largest + len(blocks) * latent}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmlego.bench.training import derived_seed
 from mmlego.data.folds.samples import Samples
+from mmlego.errors import SettingsError
 from mmlego.learning.loop import fit
 from mmlego.learning.metrics.classification import auc
 from mmlego.learning.objectives import ClassificationObjective
@@ -116,6 +117,11 @@ class Trial:
 
     def parts(self, contender: Contender, condition: str) -> dict[str, nn.Module]:
         """Parts that are each trained on the samples that have their modality, and on no other."""
+        if contender.part is None:
+            raise SettingsError(
+                f"{contender.method}: expected a method made of parts, got one that is trained "
+                "as a whole; ask for `whole`"
+            )
         key = (contender.part.__name__, condition)
         if key not in self._parts:
             samples = self.train_samples(condition)
@@ -176,7 +182,8 @@ def with_presence(samples: Samples, present: Mapping[str, Tensor]) -> Samples:
     """The samples with other flags, and zeros where these say that a modality is absent."""
     values = dict(samples.values)
     for name, flag in present.items():
-        values[name] = torch.where(flag.view(-1, *[1] * (values[name].ndim - 1)), values[name], 0.0)
+        whole = samples.tensor(name)
+        values[name] = torch.where(flag.view(-1, *[1] * (whole.ndim - 1)), whole, 0.0)
     return replace(samples, values=values, present={**samples.present, **present})
 
 

@@ -14,6 +14,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.reporting.outcomes import mean_and_sd, value_table
 from mmlego.reporting.sentences import fixed_test
 from mmlego.runs.session import Session
+from mmlego.runs.settings import ConfidenceSettings
 from mmlego.studies.dynamics import fills
 from mmlego.studies.dynamics.confidences import CHOSEN, CONSTANT
 from mmlego.studies.dynamics.page import name_of, paired_sentences, title_of
@@ -63,7 +64,7 @@ def error_table(found: pd.DataFrame, arm: str = BOTH) -> pd.DataFrame:
     return pd.DataFrame(rows).T.reset_index().pipe(_headed)
 
 
-def checkpoint_table(session: Session) -> pd.DataFrame:
+def checkpoint_table(session: Session[ConfidenceSettings]) -> pd.DataFrame:
     """The same statistics of the published checkpoint; no rows but for its own division of ROSMAP.
 
     Source: the checkpoint of Han et al. 2022, evaluated by us.
@@ -100,13 +101,13 @@ def trust_sentences(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def gain_table(session: Session) -> pd.DataFrame:
+def gain_table(session: Session[ConfidenceSettings]) -> pd.DataFrame:
     """What weighting is worth: none, predicted, true."""
     chosen = [o for o in session.outcomes if o.arm in (NONE, *WITH_CONFIDENCE)]
     return value_table(chosen, main_metric(session.cohort), name_of)
 
 
-def gains(session: Session) -> str:
+def gains(session: Session[ConfidenceSettings]) -> str:
     """Predicted minus none, and true minus predicted, with their intervals."""
     table = gain_table(session)
     labels = set(table["label"])
@@ -166,7 +167,10 @@ def _verdict(pair: pairing.Paired, fixed: bool) -> str:
 
 
 def conclusion(
-    session: Session, table: pd.DataFrame, found: pd.DataFrame, trusted: pd.DataFrame
+    session: Session[ConfidenceSettings],
+    table: pd.DataFrame,
+    found: pd.DataFrame,
+    trusted: pd.DataFrame,
 ) -> str:
     """The answer of the page, from its numbers."""
     part = found[found["arm"] == BOTH]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from mmlego.errors import SettingsError
 from mmlego.learning.metrics.confidence_error import confidence_error, which_to_trust
 from mmlego.models.dynamics.confidence import true_confidence
 from mmlego.runs.settings import ConfidenceSettings
-from mmlego.studies.dynamics.run import ARMS, BOTH, NONE, WITH_CONFIDENCE, arms_for, explained
+from mmlego.studies.dynamics.run import ARMS, BOTH, NONE, WITH_CONFIDENCE, arms_for, explain_part
 
 COLUMNS = ["arm", "repeat", "modality", "id", "predicted", "true", "correct"]
 CHOSEN, CONSTANT = "right", "constant"
@@ -54,7 +55,7 @@ def confidences(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
     frames = [
         store.table(
             "confidences",
-            lambda trained=trained: _of_part(trained, trained.test),
+            partial(_of_part, trained, trained.test),
             parents=[trained.key],
             code=code_digest(confidences),
         )
@@ -67,12 +68,12 @@ def confidences(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
 
 
 def _of_part(trained: TrainedModel, part: Samples) -> pd.DataFrame:
-    told = explained(trained.model, part)
+    told = explain_part(trained.model, part)
     frames = []
-    for name, predicted in told["confidence"].items():
+    for name, predicted in told.confidence.items():
         here = part.present[name]
         target = {key: value[here] for key, value in part.target.items()}
-        logits = told["unimodal"][name][here]
+        logits = told.unimodal[name][here]
         # single precision would round a very small probability to zero
         true = true_confidence(logits.double(), target).double().numpy()
         right = (
@@ -106,7 +107,7 @@ def favorites(runs: Iterable[TrainedModel], store: FitStore) -> dict[tuple[str, 
     for trained in (run for run in runs if run.arm in WITH_CONFIDENCE):
         table = store.table(
             "favorites",
-            lambda trained=trained: _means(trained),
+            partial(_means, trained),
             parents=[trained.key],
             code=code_digest(favorites),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import torch
@@ -19,7 +20,8 @@ from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
 from mmlego.learning.settings import FitSettings
 from mmlego.learning.statistics import pairing
-from mmlego.studies.dynamics.run import explained
+from mmlego.models.dynamics.branch import BranchedModel
+from mmlego.studies.dynamics.run import explain_part
 
 DROPPED = "dropped"
 FILLS = {"grey": "gray", "zero": "zero", "train_mean": "training mean", DROPPED: "dropped exactly"}
@@ -33,11 +35,16 @@ def fills_for(kind: str) -> tuple[str, ...]:
 
 
 def refilled(trained: TrainedModel, name: str, fill: str) -> nn.Module:
-    """A copy of a model that fills in an absent modality in another way, with the same weights."""
-    twin = copy.deepcopy(trained.model)
+    """A copy of a model that fills in an absent modality in another way, with the same weights.
+
+    The model itself where nothing is withheld.
+    """
+    if fill == REAL:
+        return trained.model
+    twin = copy.deepcopy(trained.network(BranchedModel))
     twin.mask_weight = fill == DROPPED
     if fill != DROPPED:
-        stand_in = twin.branches[name].fill
+        stand_in = twin.branches.get_submodule(name).get_buffer("fill")
         stand_in.copy_(_values(trained.fold, name, fill).to(stand_in).view_as(stand_in))
     return twin
 
@@ -67,7 +74,7 @@ def withheld(trained: TrainedModel, name: str, store: FitStore) -> list[Outcome]
     """
     rest = [other for other in sorted(trained.names) if other != name]
     part = trained.test.having(rest)
-    fit = FitSettings(**dict(trained.configuration.fit))
+    fit = FitSettings(**dict(trained.chosen_configuration.fit))
     found = []
     for fill in (REAL, *fills_for(trained.fold.kinds[name])):
         real = fill == REAL
@@ -82,9 +89,7 @@ def withheld(trained: TrainedModel, name: str, store: FitStore) -> list[Outcome]
                 trained.fold,
                 store,
                 Labels(trained.method, trained.names, labels),
-                lambda real=real, fill=fill: (
-                    trained.model if real else refilled(trained, name, fill)
-                ),
+                partial(refilled, trained, name, fill),
                 parents=[trained.key],
                 code=[refilled],
                 options={"withheld": name, "fill": fill},
@@ -107,7 +112,7 @@ def confidence_by_state(runs: Iterable[TrainedModel], name: str, store: FitStore
     frames = [
         store.table(
             "confidence_by_state",
-            lambda trained=trained: _states(trained, name),
+            partial(_states, trained, name),
             parents=[trained.key],
             code=code_digest(confidence_by_state),
             modality=name,
@@ -127,7 +132,7 @@ def _states(trained: TrainedModel, name: str) -> pd.DataFrame:
         for fill in fills_for(trained.fold.kinds[name])
         if fill != DROPPED
     }
-    told = {state: explained(*inputs)["confidence"] for state, inputs in states.items()}
+    told = {state: explain_part(*inputs).confidence for state, inputs in states.items()}
     frames = [
         pd.DataFrame(
             {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
-from mmlego.studies.dynamics.run import BOTH, FEATURE, explained
+from mmlego.studies.dynamics.run import BOTH, FEATURE, explain_part
 
 GATED = (BOTH, FEATURE)
 COLUMNS = ["modality", "feature", "repeat", "gate"]
@@ -28,7 +29,7 @@ def rankings(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
     frames = [
         store.table(
             "rankings",
-            lambda trained=trained: _means(trained),
+            partial(_means, trained),
             parents=[trained.key],
             code=code_digest(rankings),
         )
@@ -50,7 +51,7 @@ def _means(trained: TrainedModel) -> pd.DataFrame:
                 "gate": gate[trained.test.present[name]].double().mean(dim=0).numpy(),
             }
         )
-        for name, gate in explained(trained.model, trained.test)["gates"].items()
+        for name, gate in explain_part(trained.model, trained.test).gates.items()
         if trained.fold.kinds[name] != "image"
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)

@@ -15,7 +15,8 @@ from mmlego.learning.metrics.localization import centre_prior, heat_auc, heat_sh
 from mmlego.methods.names import MM_DYNAMICS
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
-from mmlego.studies.dynamics.run import BOTH, FEATURE, explained
+from mmlego.runs.settings import ImageSettings
+from mmlego.studies.dynamics.run import BOTH, FEATURE, explain_part
 
 MAP, PRIOR = "heat-map", "distance from the center"
 GATED = (BOTH, FEATURE)
@@ -45,19 +46,19 @@ def heats(runs: Iterable[TrainedModel]) -> list[Heat]:
     """The heat-maps of every model that has an image gate."""
     found = []
     for trained in runs:
-        if (trained.configuration.reference or trained.arm) not in GATED:
+        if (trained.chosen_configuration.reference or trained.arm) not in GATED:
             continue
-        told = explained(trained.model, trained.test)["gates"]
+        told = explain_part(trained.model, trained.test).gates
         for name in told:
             if trained.fold.kinds[name] != "image":
                 continue
             here = trained.test.present[name].numpy()
             found.append(
                 Heat(
-                    trained.configuration.title,
+                    trained.chosen_configuration.title,
                     trained.fold.repeat,
                     trained.test.ids[here],
-                    trained.test.values[name].numpy()[here],
+                    trained.test.tensor(name).numpy()[here],
                     told[name][:, 0].numpy()[here],
                 )
             )
@@ -80,7 +81,8 @@ def localization(found: Sequence[Heat]) -> pd.DataFrame:
         for name, image, map_ in zip(heat.ids, heat.images, heat.maps, strict=True):
             if name not in masks:
                 masks[name] = lesion_mask(np.moveaxis(image, 0, -1))
-            if masks[name] is None:
+            mask = masks[name]
+            if mask is None:
                 continue
             for score, values in ((MAP, map_), (PRIOR, prior)):
                 rows.append(
@@ -89,8 +91,8 @@ def localization(found: Sequence[Heat]) -> pd.DataFrame:
                         "repeat": heat.repeat,
                         "id": name,
                         "score": score,
-                        "auc": heat_auc(values, masks[name]),
-                        "share": heat_share(values, masks[name]),
+                        "auc": heat_auc(values, mask),
+                        "share": heat_share(values, mask),
                     }
                 )
     columns = ["arm", "repeat", "id", "score", "auc", "share"]
@@ -107,7 +109,7 @@ def localization_values(table: pd.DataFrame) -> pd.DataFrame:
     return means.rename(columns={"auc": "value"})[["label", "method", "repeat", "value"]]
 
 
-def localization_forest(session: Session, table: pd.DataFrame) -> Figure | None:
+def localization_forest(session: Session[ImageSettings], table: pd.DataFrame) -> Figure | None:
     """Means over the images of each split; None where no lesion was found."""
     if table.empty:
         return None

@@ -14,6 +14,7 @@ from mmlego.methods.names import CONVNET, MM_DYNAMICS, MM_STATIC
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.runs.session import Session
+from mmlego.runs.settings import ImageSettings
 from mmlego.studies.dynamics.images import image_of
 from mmlego.studies.dynamics.page import metrics_of, name_of
 from mmlego.studies.dynamics.published import published_dynamics
@@ -31,7 +32,7 @@ def label_of(outcome: Outcome, image: str) -> str:
     return f"{name}, trained without images" if image not in outcome.modalities else name
 
 
-def table(session: Session) -> pd.DataFrame:
+def table(session: Session[ImageSettings]) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation."""
     image = image_of(session.folds[0])
     groups: dict[str, list[Outcome]] = {}
@@ -47,7 +48,7 @@ def table(session: Session) -> pd.DataFrame:
     )
 
 
-def published_table(session: Session) -> pd.DataFrame:
+def published_table(session: Session[ImageSettings]) -> pd.DataFrame:
     """The published runs with images: the gap between models, as far as tasks can be compared."""
     known = published_dynamics(
         session.cohort.name,
@@ -78,7 +79,7 @@ def published_table(session: Session) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def forest(session: Session) -> Figure:
+def forest(session: Session[ImageSettings]) -> Figure:
     """Every model that saw everything it was trained for, on the main metric."""
     image = image_of(session.folds[0])
     shown = [o for o in session.outcomes if "fill" not in o.facts]
@@ -90,7 +91,7 @@ def forest(session: Session) -> Figure:
     )
 
 
-def masked_text(session: Session) -> str:
+def masked_text(session: Session[ImageSettings]) -> str:
     """What replacing every test image by gray costs each model."""
     metric, image = main_metric(session.cohort), image_of(session.folds[0])
     rows = outcomes.value_table(session.outcomes, metric, lambda o: label_of(o, image))
@@ -102,7 +103,7 @@ def masked_text(session: Session) -> str:
     return pairing.sentences(pairs) if pairs else "There is no second modality to fall back on."
 
 
-def conclusion(session: Session, found: str) -> str:
+def conclusion(session: Session[ImageSettings], found: str) -> str:
     """What the page says: the best model, then what was said about places."""
     metric, image = main_metric(session.cohort), image_of(session.folds[0])
     shown = [o for o in session.outcomes if "fill" not in o.facts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
+from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
@@ -21,6 +23,7 @@ from mmlego.reporting import sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
+from mmlego.runs.settings import DynamicsBase
 from mmlego.studies.dynamics.published import published_dynamics
 from mmlego.studies.dynamics.run import (
     ARMS,
@@ -44,12 +47,12 @@ TWO_CLASS_METRICS = ("accuracy", "f1", "auc", "macro_f1", "balanced_accuracy")
 SURVIVAL_METRICS = ("c_index", "c_index_ipcw", "integrated_brier", "auc_td")
 
 
-def metrics_of(session: Session) -> tuple[str, ...]:
+def metrics_of(session: Session[DynamicsBase]) -> tuple[str, ...]:
     """The metrics that the table shows; the recall weighted by class sizes is the accuracy."""
-    cohort = session.cohort
-    if cohort.task == "survival":
+    target = session.cohort.target
+    if isinstance(target, SurvivalTarget):
         return SURVIVAL_METRICS
-    return TWO_CLASS_METRICS if len(cohort.target.classes) == 2 else CLASS_METRICS
+    return TWO_CLASS_METRICS if len(target.classes) == 2 else CLASS_METRICS
 
 
 def name_of(outcome: Outcome) -> str:
@@ -64,7 +67,7 @@ def title_of(arm: str) -> str:
     return ARMS[arm].title
 
 
-def paired_sentences(session: Session, pairs: Sequence[pairing.Paired]) -> str:
+def paired_sentences(session: Session[DynamicsBase], pairs: Sequence[pairing.Paired]) -> str:
     """Comparisons with intervals; where all repeats share a test part, without."""
     if not sentences.fixed_test(session):
         return pairing.sentences(pairs)
@@ -75,14 +78,14 @@ def paired_sentences(session: Session, pairs: Sequence[pairing.Paired]) -> str:
     )
 
 
-def spread_of(session: Session) -> dict[str, object]:
+def spread_of(session: Session[DynamicsBase]) -> dict[str, Any]:
     """How a figure shows the spread of repeats."""
     if sentences.fixed_test(session):
         return {"spread": "sd"}
     return {"test_train_ratio": sentences.ratio(session)}
 
 
-def ablation_metric(session: Session) -> str:
+def ablation_metric(session: Session[DynamicsBase]) -> str:
     """The metric of the published ablations for classes, else the main one."""
     survival = session.cohort.task == "survival"
     return main_metric(session.cohort) if survival else "macro_f1"
@@ -93,24 +96,26 @@ def is_arm(outcome: Outcome) -> bool:
     return outcome.arm in ARMS
 
 
-def values(session: Session, outcomes: Sequence[Outcome], metric: str = "") -> pd.DataFrame:
+def values(
+    session: Session[DynamicsBase], outcomes: Sequence[Outcome], metric: str = ""
+) -> pd.DataFrame:
     """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
     return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
 
 
-def arms_forest(session: Session) -> Figure:
+def arms_forest(session: Session[DynamicsBase]) -> Figure:
     """All arms on the main metric."""
     return _forest(session, [o for o in session.outcomes if is_arm(o)])
 
 
-def rivals_forest(session: Session) -> Figure | None:
+def rivals_forest(session: Session[DynamicsBase]) -> Figure | None:
     """MM dynamics and MM static among the rivals; None where none ran."""
     rivals = [o for o in session.outcomes if not is_arm(o)]
     shown = [o for o in session.outcomes if o.arm in (BOTH, NONE, "static")]
     return _forest(session, shown + rivals) if rivals else None
 
 
-def _forest(session: Session, outcomes: Sequence[Outcome]) -> Figure:
+def _forest(session: Session[DynamicsBase], outcomes: Sequence[Outcome]) -> Figure:
     metric = main_metric(session.cohort)
     table = values(session, outcomes)
     known = _published(session)
@@ -134,7 +139,7 @@ def _forest(session: Session, outcomes: Sequence[Outcome]) -> Figure:
     )
 
 
-def _published(session: Session) -> pd.DataFrame:
+def _published(session: Session[DynamicsBase]) -> pd.DataFrame:
     settings = session.settings
     return published_dynamics(
         session.cohort.name,
@@ -145,7 +150,7 @@ def _published(session: Session) -> pd.DataFrame:
     )
 
 
-def metric_table(session: Session) -> pd.DataFrame:
+def metric_table(session: Session[DynamicsBase]) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation, with the published value under it."""
     metrics = metrics_of(session)
     known = _published(session).set_index(["method", "arm", "metric"])
@@ -173,7 +178,7 @@ def _printed(row: pd.Series) -> str:
     return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
 
 
-def ablation_bars(session: Session) -> Figure | None:
+def ablation_bars(session: Session[DynamicsBase]) -> Figure | None:
     """The four ablations; None where they are not part of the run."""
     table = _ablations(session)
     if table.empty:
@@ -186,7 +191,7 @@ def ablation_bars(session: Session) -> Figure | None:
     )
 
 
-def ablation_differences(session: Session) -> Figure | None:
+def ablation_differences(session: Session[DynamicsBase]) -> Figure | None:
     """Every arm minus the plain model without either weighting, paired by repeat."""
     metric = ablation_metric(session)
     table = values(session, [o for o in session.outcomes if is_arm(o)], metric)
@@ -201,7 +206,7 @@ def ablation_differences(session: Session) -> Figure | None:
     )
 
 
-def _ablations(session: Session) -> pd.DataFrame:
+def _ablations(session: Session[DynamicsBase]) -> pd.DataFrame:
     chosen = [o for o in session.outcomes if o.arm in ABLATIONS]
     if not chosen:
         return pd.DataFrame()
@@ -248,7 +253,7 @@ def _agreement(wide: pd.DataFrame) -> float:
     return float(np.nanmean(upper)) if len(upper) and np.isfinite(upper).any() else float("nan")
 
 
-def comparisons(session: Session) -> list[pairing.Paired]:
+def comparisons(session: Session[DynamicsBase]) -> list[pairing.Paired]:
     """The ablations minus none, and MM dynamics minus what else was run; corrected together."""
     table = values(session, [o for o in session.outcomes if o.arm != ORACLE])
     labels = list(dict.fromkeys(table["label"]))
@@ -264,7 +269,7 @@ def comparisons(session: Session) -> list[pairing.Paired]:
     return pairs
 
 
-def conclusion(session: Session) -> str:
+def conclusion(session: Session[DynamicsBase]) -> str:
     """What the page says, computed from the run."""
     metric = style.title(main_metric(session.cohort))
     ranked = pairing.means(values(session, session.outcomes))
@@ -287,7 +292,7 @@ def conclusion(session: Session) -> str:
     return "\n".join(lines) + "\n\n" + paired_sentences(session, comparisons(session))
 
 
-def _order(session: Session) -> list[str]:
+def _order(session: Session[DynamicsBase]) -> list[str]:
     """Whether the published order of the ablations is found."""
     table = _ablations(session)
     if session.cohort.task == "survival" or table.empty:

@@ -66,6 +66,7 @@ def published_dynamics(
     """
     seen = set(modalities)
     donors = cohort == "citeseq-hspc" and split_unit == "donor" and repeats == _DONORS and whole
+    tables: tuple[str, ...]
     if images:
         tables, same = _IMAGE, donors and seen == _CELLS_AND | {"img"}
         why = "" if same else "another task: cells of bone marrow beside RNA and protein"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from mmlego.bench.fold_bench import benches, methods_for, train_network
 from mmlego.bench.inputs import SEPARATE, separate_names
 from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained import Labels, TrainedModel
+from mmlego.bench.trained import Labels, TrainedModel, as_kind
 from mmlego.bench.training import Recipe, fit_settings
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
@@ -23,6 +23,7 @@ from mmlego.learning.predict import evaluating
 from mmlego.methods.names import MM_DYNAMICS as DYNAMICS
 from mmlego.methods.names import MM_STATIC as STATIC
 from mmlego.methods.registry import METHODS
+from mmlego.models.dynamics import MMDynamics
 from mmlego.runs.settings import DynamicsBase, DynamicsSettings
 
 IMAGE_HIDDEN = 500  # as published; tables get what the settings say
@@ -227,36 +228,51 @@ def _train_oracle(
         recipe,
         store,
         Labels(arm.method, names, {"arm": arm.name, "facts": {"uses_label": True}}),
-        code=[METHODS[arm.method].build, explained],
+        code=[METHODS[arm.method].build, explain_part],
         validated=False,
-        logits_of=lambda model, part: explained(model, part)["logits"],
+        logits_of=lambda model, part: explain_part(model, part).logits,
     )
     return replace(trained, configuration=arm)
 
 
-@torch.no_grad()
-def explained(model: nn.Module, samples: Samples) -> dict[str, object]:
-    """One pass of a model over a part, on the CPU.
+@dataclass(frozen=True)
+class PartExplanation:
+    """What a model weighed in a part.
 
-    Returns:
-        ``logits`` (n, k), and by modality ``gates``, ``unimodal`` (n, k) and ``confidence`` (n,);
-        ``gates`` of a bag or series are means over its valid instances, (n, c).
+    Attributes:
+        logits: (n, k).
+        gates: By modality; of a bag or series they are means over its valid instances, (n, c).
+        unimodal: Logits (n, k) of each modality alone.
+        confidence: Predicted confidence (n,) of each modality.
     """
-    model = copy.deepcopy(model).to("cpu")
-    found: dict[str, list] = {"logits": [], "gates": [], "unimodal": [], "confidence": []}
+
+    logits: Tensor
+    gates: dict[str, Tensor]
+    unimodal: dict[str, Tensor]
+    confidence: dict[str, Tensor]
+
+
+@torch.no_grad()
+def explain_part(model: nn.Module, samples: Samples) -> PartExplanation:
+    """One pass of a model of MM dynamics over a part, on the CPU."""
+    model = copy.deepcopy(as_kind(model, MMDynamics)).to("cpu")
     with evaluating(model):
-        for batch in samples.batches(_BATCH):
-            told = model.explain(batch.inputs, batch.present, batch.masks, target=batch.target)
-            found["logits"].append(told.logits)
-            found["gates"].append(
-                {name: _over_instances(gate) for name, gate in told.gates.items()}
-            )
-            found["unimodal"].append(told.unimodal)
-            found["confidence"].append(told.confidence)
-    return {"logits": torch.cat(found["logits"]).float()} | {
-        what: {name: torch.cat([part[name] for part in found[what]]) for name in found[what][0]}
-        for what in ("gates", "unimodal", "confidence")
-    }
+        told = [
+            model.explain(batch.inputs, batch.present, batch.masks, target=batch.target)
+            for batch in samples.batches(_BATCH)
+        ]
+    gates = [{name: _over_instances(gate) for name, gate in one.gates.items()} for one in told]
+    return PartExplanation(
+        logits=torch.cat([one.logits for one in told]).float(),
+        gates=_one_after_another(gates),
+        unimodal=_one_after_another([one.unimodal for one in told]),
+        confidence=_one_after_another([one.confidence for one in told]),
+    )
+
+
+def _one_after_another(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all batches, by modality."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _over_instances(gate: Tensor) -> Tensor:

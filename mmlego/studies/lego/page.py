@@ -10,6 +10,7 @@ import pandas as pd
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.settings import BlockSettings
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
@@ -28,7 +29,7 @@ MERGED, TUNED_MERGE = "LegoMerge", "LegoMerge (2 epochs)"
 STACKED = "LegoFuse (stack, 2 epochs)"
 
 
-def sizes(session: Session) -> str:
+def sizes(session: Session[BlockSettings]) -> str:
     """Sizes of the trained models and how long their training took."""
     rows = pd.DataFrame(
         {
@@ -54,7 +55,7 @@ def sizes(session: Session) -> str:
     )
 
 
-def chosen(session: Session) -> str:
+def chosen(session: Session[BlockSettings]) -> str:
     """Which model the closer look shows."""
     outcomes = shown_outcomes(session)
     text = f"Shown: **{views.label(outcomes[0], tables_of(session.cohort))}**."
@@ -74,7 +75,7 @@ def paired(benches: Sequence[Bench]) -> str:
     )
 
 
-def unimodal(session: Session) -> str:
+def unimodal(session: Session[BlockSettings]) -> str:
     """The conclusion of the notebook `unimodal`."""
     tables = tables_of(session.cohort)
     metric = main_metric(session.cohort)
@@ -97,7 +98,7 @@ def _top(ranked: pd.DataFrame, metric: str) -> str:
 
 
 def _blocks_against_encoders(
-    session: Session, table: pd.DataFrame, tables: list[str]
+    session: Session[BlockSettings], table: pd.DataFrame, tables: list[str]
 ) -> list[pairing.Paired]:
     """For every modality, the wrapped block against its encoder."""
     by_modality: dict[str, dict[str, str]] = {}
@@ -122,7 +123,7 @@ def _spread_line(table: pd.DataFrame, best: str) -> str:
     )
 
 
-def published_lines(session: Session, metric: str) -> list[str]:
+def published_lines(session: Session[BlockSettings], metric: str) -> list[str]:
     """Our numbers beside the published ones, one line for each reason why (not) to compare them."""
     cohort, unit = session.cohort, session.settings.split_unit
     tables = tables_of(cohort)
@@ -162,7 +163,7 @@ def _against(rivals: Sequence[Outcome], metric: str, first: str) -> str:
 
 
 def merge(
-    session: Session,
+    session: Session[BlockSettings],
     rivals: Sequence[Outcome],
     operators: Sequence[Outcome],
     heads: Sequence[Outcome],
@@ -182,7 +183,9 @@ def merge(
     return "\n".join(f"* {line}" for line in lines)
 
 
-def fuse(session: Session, rivals: Sequence[Outcome], ordered: Sequence[Outcome]) -> str:
+def fuse(
+    session: Session[BlockSettings], rivals: Sequence[Outcome], ordered: Sequence[Outcome]
+) -> str:
     """The conclusion of the notebook `fuse`."""
     metric = main_metric(session.cohort)
     table = views.value_table(rivals, metric, views.method_label)

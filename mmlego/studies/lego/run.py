@@ -119,7 +119,7 @@ def merge_rivals(benches: Sequence[Bench], variant: str) -> list[Outcome]:
             found.append(bench.ensemble(names, average, arm=arm).outcome)
         pair = joined_pair(bench)
         if pair:
-            labels = {"inputs": JOINED, "headline": False}
+            labels: dict[str, Any] = {"inputs": JOINED, "headline": False}
             merged = bench.merge(pair, blocks=bench.blocks(pair, variant), **labels)
             found += [merged.outcome, bench.ensemble(pair, **labels).outcome]
     return found

@@ -17,6 +17,7 @@ from mmlego.methods.registry import titled
 from mmlego.reporting import sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
+from mmlego.runs.settings import DisjointSettings
 from mmlego.studies.robustness.disjoint import counts, divided, overlap_name, pair
 
 MERGE = titled(names.LEGO_MERGE)
@@ -30,7 +31,7 @@ def label(outcome: Outcome) -> str:
     return f"{name} ({COMMON})" if outcome.arm == COMMON else name
 
 
-def division(session: Session) -> str:
+def division(session: Session[DisjointSettings]) -> str:
     """How the training patients are divided at each overlap, as a list."""
     fold, settings = session.folds[0], session.settings
     first, second = pair(fold)
@@ -49,19 +50,19 @@ def division(session: Session) -> str:
     )
 
 
-def table(session: Session, outcomes: Sequence[Outcome]) -> pd.DataFrame:
+def table(session: Session[DisjointSettings], outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """All outcomes over the overlap: x, repeat, value, label, method."""
     return curve_table(session, outcomes, "overlap", label)
 
 
-def figure(session: Session, outcomes: Sequence[Outcome]) -> Figure:
+def figure(session: Session[DisjointSettings], outcomes: Sequence[Outcome]) -> Figure:
     """Curves of all methods over the overlap."""
     xlabel = "Share of a modality's training patients that the other has too"
     return curves(session, table(session, outcomes), xlabel)
 
 
 def differences(
-    session: Session, outcomes: Sequence[Outcome], first: str, second: str
+    session: Session[DisjointSettings], outcomes: Sequence[Outcome], first: str, second: str
 ) -> pd.DataFrame:
     """Two labels at each overlap: difference, interval, repeats, p, and p after Holm."""
     found = _pairs(table(session, outcomes), first, second)
@@ -85,7 +86,7 @@ def _pairs(rows: pd.DataFrame, first: str, second: str) -> dict[float, pairing.P
 
 
 def difference_figure(
-    session: Session, outcomes: Sequence[Outcome], first: str, second: str
+    session: Session[DisjointSettings], outcomes: Sequence[Outcome], first: str, second: str
 ) -> Figure:
     """Two labels at each overlap: the paired differences, with their intervals."""
     rows = table(session, outcomes)
@@ -101,7 +102,7 @@ def difference_figure(
     )
 
 
-def conclusion(session: Session, outcomes: Sequence[Outcome]) -> str:
+def conclusion(session: Session[DisjointSettings], outcomes: Sequence[Outcome]) -> str:
     """What overlap changes, and who wins where it is smallest."""
     rows = table(session, outcomes)
     low, high = rows["x"].min(), rows["x"].max()

@@ -74,7 +74,7 @@ def mean_over_draws(
     """
     first = draws[0]
     key = fit_key(mean_of=[draw.key for draw in draws])
-    rest = first.labels.rest | {"facts": dict(facts) | {"draws": len(draws)}}
+    rest = dict(first.labels.rest) | {"facts": dict(facts) | {"draws": len(draws)}}
     labels = replace(first.labels, rest=rest)
     known = labels.recalled(store, first.fold, key)
     if known is not None:

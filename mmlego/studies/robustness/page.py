@@ -20,6 +20,7 @@ from mmlego.methods.registry import METHODS, titled
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
+from mmlego.runs.settings import RobustnessSettings
 from mmlego.studies.robustness.models import STATIC
 from mmlego.studies.robustness.run import (
     AFTER,
@@ -46,7 +47,7 @@ STATIC_MERGE = f"{MERGE} ({STATIC})"
 ENSEMBLE = titled(names.ENSEMBLE)
 
 
-def intro(session: Session) -> str:
+def intro(session: Session[RobustnessSettings]) -> str:
     """Which modalities are withheld, which one is scarce, and which parts of the page ran."""
     fold = session.folds[0]
     names = headline_inputs(fold)[1]
@@ -65,7 +66,7 @@ def label(outcome: Outcome) -> str:
     return f"{name} ({STATIC})" if outcome.arm == STATIC else name
 
 
-def skipped(session: Session, part: str) -> str:
+def skipped(session: Session[RobustnessSettings], part: str) -> str:
     """Why a part of the page is empty."""
     if session.settings.parts and part not in session.settings.parts:
         return f"Left out: this run asks for {', '.join(session.settings.parts)} only."
@@ -82,7 +83,7 @@ def _at_rates(found: Findings) -> list[Outcome]:
     return [o for o in found.missing if "rate" in o.facts]
 
 
-def missing_figure(session: Session, found: Findings) -> Figure | None:
+def missing_figure(session: Session[RobustnessSettings], found: Findings) -> Figure | None:
     """Curves over the rate at which modalities are withheld; None if the part did not run."""
     outcomes = _at_rates(found)
     if not outcomes:
@@ -91,7 +92,7 @@ def missing_figure(session: Session, found: Findings) -> Figure | None:
     return curves(session, table, "Rate at which a modality is withheld")
 
 
-def withheld(session: Session, found: Findings) -> str:
+def withheld(session: Session[RobustnessSettings], found: Findings) -> str:
     """How much is really withheld at each rate, since everyone keeps something."""
     outcomes = _at_rates(found)
     if not outcomes:
@@ -105,7 +106,7 @@ def withheld(session: Session, found: Findings) -> str:
     )
 
 
-def pattern_table(session: Session, found: Findings) -> pd.DataFrame:
+def pattern_table(session: Session[RobustnessSettings], found: Findings) -> pd.DataFrame:
     """Each single modality by itself: one row per method, one column per pattern.
 
     The first column is the test without anything withheld, if rate 0 was asked for.
@@ -130,7 +131,7 @@ def _spread_table(table: pd.DataFrame, heading: str) -> pd.DataFrame:
     return text.fillna("").rename_axis(heading).rename_axis(None, axis=1).reset_index()
 
 
-def pattern_html(session: Session, found: Findings) -> str:
+def pattern_html(session: Session[RobustnessSettings], found: Findings) -> str:
     """The table of patterns as HTML; empty if the part did not run."""
     if not found.missing:
         return ""
@@ -138,7 +139,7 @@ def pattern_html(session: Session, found: Findings) -> str:
     return figures.to_html(pattern_table(session, found), caption=caption)
 
 
-def _missing_lines(session: Session, found: Findings) -> list[str]:
+def _missing_lines(session: Session[RobustnessSettings], found: Findings) -> list[str]:
     """Who loses most, and how the merge compares where most is withheld."""
     table = curve_table(session, _at_rates(found), "rate", label)
     low, high = table["x"].min(), table["x"].max()
@@ -159,7 +160,7 @@ def _trained(table: pd.DataFrame) -> list[str]:
 # --- a scarce modality
 
 
-def imbalance_figure(session: Session, found: Findings) -> Figure | None:
+def imbalance_figure(session: Session[RobustnessSettings], found: Findings) -> Figure | None:
     """Curves over the share of training samples with the scarce modality; None if not run."""
     if not found.imbalance:
         return None
@@ -168,7 +169,7 @@ def imbalance_figure(session: Session, found: Findings) -> Figure | None:
     return curves(session, curve_table(session, found.imbalance, "share", label), xlabel)
 
 
-def imbalance_sizes(session: Session, found: Findings) -> str:
+def imbalance_sizes(session: Session[RobustnessSettings], found: Findings) -> str:
     """How many training samples had the scarce modality."""
     if not found.imbalance:
         return skipped(session, IMBALANCE)
@@ -181,7 +182,7 @@ def imbalance_sizes(session: Session, found: Findings) -> str:
     )
 
 
-def _imbalance_lines(session: Session, found: Findings) -> list[str]:
+def _imbalance_lines(session: Session[RobustnessSettings], found: Findings) -> list[str]:
     """What scarcity costs every method, and whom the merge beats at the smallest share."""
     table = curve_table(session, found.imbalance, "share", label)
     low, high = table["x"].min(), table["x"].max()
@@ -196,7 +197,7 @@ def _imbalance_lines(session: Session, found: Findings) -> list[str]:
 # --- instances of bags
 
 
-def bag_sizes(session: Session, found: Findings) -> str:
+def bag_sizes(session: Session[RobustnessSettings], found: Findings) -> str:
     """How many instances bags have, and what is done to them."""
     if not found.cardinality:
         return skipped(session, CARDINALITY)
@@ -212,7 +213,7 @@ def bag_sizes(session: Session, found: Findings) -> str:
     return "\n".join(lines)
 
 
-def cardinality_table(session: Session, found: Findings) -> pd.DataFrame:
+def cardinality_table(session: Session[RobustnessSettings], found: Findings) -> pd.DataFrame:
     """Each method on whole, reduced and doubled bags, and how far its logits move."""
     metric = main_metric(session.cohort)
 
@@ -235,7 +236,7 @@ def cardinality_table(session: Session, found: Findings) -> pd.DataFrame:
     )
 
 
-def cardinality_html(session: Session, found: Findings) -> str:
+def cardinality_html(session: Session[RobustnessSettings], found: Findings) -> str:
     """The table of bags as HTML; empty if nothing ran."""
     if not found.cardinality:
         return ""
@@ -243,7 +244,7 @@ def cardinality_html(session: Session, found: Findings) -> str:
     return figures.to_html(cardinality_table(session, found), caption=caption)
 
 
-def _cardinality_lines(session: Session, found: Findings) -> list[str]:
+def _cardinality_lines(session: Session[RobustnessSettings], found: Findings) -> list[str]:
     """Which models do not see that instances came twice, and what one instance costs."""
     moved = list(dict.fromkeys(label(o) for o in found.cardinality if _moves(o)))
     still = [name for name in dict.fromkeys(map(label, found.cardinality)) if name not in moved]
@@ -270,7 +271,7 @@ def _moves(outcome: Outcome) -> bool:
 # --- a modality that comes later
 
 
-def extension_table(session: Session, found: Findings) -> pd.DataFrame:
+def extension_table(session: Session[RobustnessSettings], found: Findings) -> pd.DataFrame:
     """One row per added modality: before, after, trained again, and seconds of training."""
     metric = main_metric(session.cohort)
     rows = []
@@ -279,7 +280,9 @@ def extension_table(session: Session, found: Findings) -> pd.DataFrame:
         for step, title in ((BEFORE, "merge before"), (AFTER, "merge after"), (AGAIN, _again())):
             part = _step(found, added, step)
             values = [o.metrics[metric] for o in part if np.isfinite(o.metrics[metric])]
-            row[title] = format_result(np.mean(values), _sd(values), len(values)) if values else ""
+            row[title] = (
+                format_result(float(np.mean(values)), _sd(values), len(values)) if values else ""
+            )
         for step, title in ((AFTER, "seconds, new block"), (AGAIN, f"seconds, {_again()}")):
             part = _step(found, added, step)
             row[title] = f"{np.mean([o.seconds for o in part]):.1f}" if part else ""
@@ -303,7 +306,7 @@ def _step(found: Findings, added: str, step: str) -> list[Outcome]:
     return [o for o in found.extension if o.facts["added"] == added and o.facts["step"] == step]
 
 
-def extension_intro(session: Session, found: Findings) -> str:
+def extension_intro(session: Session[RobustnessSettings], found: Findings) -> str:
     """What is compared, or why nothing is."""
     if not found.extension:
         return skipped(session, EXTENSION)
@@ -313,7 +316,7 @@ def extension_intro(session: Session, found: Findings) -> str:
     )
 
 
-def extension_html(session: Session, found: Findings) -> str:
+def extension_html(session: Session[RobustnessSettings], found: Findings) -> str:
     """The table of extensions as HTML; empty if the part did not run."""
     if not found.extension:
         return ""
@@ -321,7 +324,7 @@ def extension_html(session: Session, found: Findings) -> str:
     return figures.to_html(extension_table(session, found), caption=caption)
 
 
-def _extension_lines(session: Session, found: Findings) -> list[str]:
+def _extension_lines(session: Session[RobustnessSettings], found: Findings) -> list[str]:
     """What each added modality does, and what it costs to train."""
     metric = main_metric(session.cohort)
     lines = []
@@ -338,7 +341,7 @@ def _extension_lines(session: Session, found: Findings) -> list[str]:
     return [*lines, f"{cost}; no block that was there before changed by a single bit."]
 
 
-def conclusion(session: Session, found: Findings) -> str:
+def conclusion(session: Session[RobustnessSettings], found: Findings) -> str:
     """All parts that ran, under their headings."""
     parts = (
         ("Missing modalities", found.missing, _missing_lines),

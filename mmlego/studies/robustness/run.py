@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from mmlego.bench.fold_bench import Bench, benches
 from mmlego.bench.inputs import headline_inputs
-from mmlego.bench.merging import bare
+from mmlego.bench.merging import bare_blocks
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import Labels, TrainedModel, assembled
@@ -138,7 +139,7 @@ def missing(
     for model in trained:
         for rate, parts in drawn.items():
             draws_of = [tested_on(bench, model, less, rate_name(rate)) for less in parts]
-            facts = {"rate": rate, "withheld": shares[rate]}
+            facts: dict[str, Any] = {"rate": rate, "withheld": shares[rate]}
             found.append(mean_over_draws(draws_of, bench.store, facts))
         for name in names:
             if bool(test.present[name].any()):
@@ -289,7 +290,7 @@ def extended(bench: Bench, old: Sequence[str], added: str) -> TrainedModel:
     blocks = bench.blocks([*old, added])
 
     def build() -> LegoMerge:
-        nets = bare(blocks)
+        nets = bare_blocks(blocks)
         merged = LegoMerge({name: nets[name] for name in sorted(old)})
         before = _copies(nets, old)
         larger = merged.add(added, nets[added])

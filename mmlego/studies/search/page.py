@@ -11,12 +11,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.settings import TuningSettings
 from mmlego.bench.tuning.search import Study, storage_path
 from mmlego.learning.statistics import pairing
 from mmlego.runs.session import Session
 
 
-def storage(session: Session) -> Path:
+def storage(session: Session[TuningSettings]) -> Path:
     """Where the searches of this session lie."""
     return storage_path(session.results, session.cohort.name)
 

@@ -13,6 +13,7 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.samples import Batch, Samples
 from mmlego.learning.objectives import Objective
 from mmlego.learning.predict import evaluating
+from mmlego.models.amc import AMC
 from mmlego.models.amc.conflict import cosine, modality_gradients
 
 COLUMNS = ("repeat", "pair", "cosine")
@@ -63,7 +64,7 @@ def _cosines(
 ) -> dict[str, float]:
     """Cosine by pair of titles, NaN where a gradient is zero."""
     shares = modality_gradients(
-        trained.model, batch.inputs, batch.present, batch.masks, batch.target, objective.loss
+        trained.network(AMC), batch.inputs, batch.present, batch.masks, batch.target, objective.loss
     )
     return {
         f"{titles[a]} - {titles[b]}": cosine(shares[a], shares[b])

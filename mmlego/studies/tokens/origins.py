@@ -25,6 +25,7 @@ _M = 3  # modalities of the published figure
 PAIRS = tuple((donor, to) for to in range(_M) for donor in range(_M) if donor != to)
 
 _Way = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
+_Path = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]]
 
 
 @cache
@@ -43,7 +44,7 @@ def ways(passes: int, shown: str, *, one_loser: bool = False) -> tuple[_Way, ...
         One (replaced modalities of each pass, what is seen of each modality) per way.
     """
     start = tuple(range(_M))
-    found = {((), start, start)}
+    found: set[_Path] = {((), start, start)}
     for _ in range(passes):
         found = {
             ((*history, losers), *_copied(seen, origin, losers, order))
@@ -99,9 +100,9 @@ def possible(
             f"{donors.shape}; count tokens by donor and replaced modality, in the order {PAIRS}"
         )
     known = ways(passes, shown, one_loser=rule == "positionwise")
-    matrix = [[seen[to] == donor for _, seen in known] for donor, to in PAIRS]
+    matrix = [[int(seen[to] == donor) for _, seen in known] for donor, to in PAIRS]
     low, high = [tokens], [tokens]
-    matrix.append([True] * len(known))
+    matrix.append([1] * len(known))
     for at in range(passes):
         for some, least, most in limits(rule, tokens):
             matrix.append([sum(m in history[at] for m in some) for history, _ in known])

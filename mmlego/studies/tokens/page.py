@@ -30,14 +30,14 @@ def dense(rule: str) -> str:
     return f"dense, {rule}"
 
 
-def arms_of(session: Session) -> list[Configuration]:
+def arms_of(session: Session[TokenSettings]) -> list[Configuration]:
     """The rules that the settings name, and dense models to hold experts against."""
     rules = session.settings.rules
     wanted = [*rules, *(dense(rule) for rule in rules if dense(rule) in amc.ARMS)]
     return amc.arms_for(session.folds, wanted, wanted)
 
 
-def titles_of(session: Session) -> dict[str, str]:
+def titles_of(session: Session[TokenSettings]) -> dict[str, str]:
     """What readers call the modalities."""
     return {name: modality.title for name, modality in session.cohort.modalities.items()}
 
@@ -81,7 +81,7 @@ def exchange_figure(traces: Sequence[ReplacementTrace], titles: dict[str, str]) 
         table(traces, "counts", titles),
         table(traces, "pairs", titles),
         tokens=_tokens(traces),
-        title=traces[0].trained.configuration.title,
+        title=traces[0].trained.chosen_configuration.title,
     )
 
 
@@ -90,7 +90,7 @@ def importance_figure(traces: Sequence[ReplacementTrace], titles: dict[str, str]
     return figures.importance_histograms(
         table(traces, "shares", titles),
         table(traces, "scores", titles),
-        title=traces[0].trained.configuration.title,
+        title=traces[0].trained.chosen_configuration.title,
     )
 
 
@@ -101,7 +101,7 @@ def map_figure(trace: ReplacementTrace, shown: int, titles: dict[str, str]) -> F
         tokens.origins_of(trace.table(tokens.origin_table, shown=shown)),
         names,
         [titles.get(name, name) for name in names],
-        title=trace.trained.configuration.title,
+        title=trace.trained.chosen_configuration.title,
     )
 
 
@@ -116,7 +116,7 @@ def cases_figure(trace: ReplacementTrace, titles: dict[str, str]) -> Figure:
     word = "risk" if trace.trained.fold.task == "survival" else "p(true class)"
     found = trace.table(tokens.extremes, of=of, titles=titles)
     return figures.extreme_cases(
-        found, of=titles.get(of, of), risk_word=word, title=trace.trained.configuration.title
+        found, of=titles.get(of, of), risk_word=word, title=trace.trained.chosen_configuration.title
     )
 
 
@@ -128,7 +128,7 @@ def importance_sentences(traces: Sequence[ReplacementTrace], titles: dict[str, s
     far = (counts["importance"] - equal).abs()
     weights = [value for trace in traces for value in trace.table(tokens.lambda_table)["weight"]]
     lines = [
-        f"* {traces[0].trained.configuration.title}, mean importance: "
+        f"* {traces[0].trained.chosen_configuration.title}, mean importance: "
         + ", ".join(f"{name} {row.importance:.3f}" for name, row in mean.iterrows())
         + f"; an equal share is {equal:.3f}. In {np.mean(far < 0.05):.0%} of all cases a modality "
         "is within .05 of it.",
@@ -235,7 +235,7 @@ def conflicts_of(
 def _conflicts(
     run: TrainedModel, settings: TokenSettings, titles: dict[str, str], store: FitStore
 ) -> pd.DataFrame:
-    objective = objective_of(run.fold, fit_settings(settings, **run.configuration.fit))
+    objective = objective_of(run.fold, fit_settings(settings, **run.chosen_configuration.fit))
     return store.table(
         "conflict_table",
         lambda: conflict_table(run, objective, settings.batch_size, titles),

@@ -18,6 +18,8 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.errors import DataError
 from mmlego.learning.metrics.entropy import prediction_entropy
 from mmlego.learning.predict import evaluating
+from mmlego.models.amc import AMC
+from mmlego.models.amc.attention import DifferentialAttention
 from mmlego.models.amc.rebalancing import Trace
 
 _BATCH = 256
@@ -73,7 +75,7 @@ class ReplacementTrace:
     @torch.no_grad()
     def _run(self) -> tuple[Tensor, tuple[Trace, ...]]:
         """Logits and traces of the test part, on the CPU."""
-        model = self.trained.model.to("cpu")
+        model = self.trained.network(AMC).to("cpu")
         logits, traces = [], []
         with evaluating(model):
             for batch in self.trained.test.batches(_BATCH):
@@ -229,15 +231,15 @@ def lambda_table(done: ReplacementTrace) -> pd.DataFrame:
     Returns:
         weight; without a row where attention is ordinary.
     """
-    model = done.trained.model
-    differential = [b.attention for b in model.blocks if hasattr(b.attention, "weight")]
+    layers = done.trained.network(AMC).blocks.modules()
+    differential = [layer for layer in layers if isinstance(layer, DifferentialAttention)]
     weights = [float(attention.weight().detach()) for attention in differential]
     return pd.DataFrame({"weight": weights}, dtype=float)
 
 
 def size_table(done: ReplacementTrace) -> pd.DataFrame:
     """Tokens of each modality: tokens; a single row."""
-    return pd.DataFrame({"tokens": [int(done.trained.model.options.tokens)]})
+    return pd.DataFrame({"tokens": [int(done.trained.network(AMC).options.tokens)]})
 
 
 def extremes(
@@ -292,4 +294,4 @@ def _case(
             prediction["risk"][i]
         ), f"{event} at {float(target['time'][i]):.0f} {fold.time_unit}"
     label = int(target["label"][i])
-    return float(prediction["probability"][i, label]), str(fold.classes[label])
+    return float(prediction["probability"][i, label]), fold.class_names[label]

@@ -13,7 +13,7 @@ from mmlego import figures
 from mmlego.bench.common_starts import shared_part
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
-from mmlego.bench.merging import bare
+from mmlego.bench.merging import bare_blocks
 from mmlego.bench.outcome import Outcome
 from mmlego.data import Cohort
 from mmlego.learning.metrics.scores import main_metric
@@ -22,6 +22,7 @@ from mmlego.methods.names import LEGO_MERGE, WEIGHT_MERGING
 from mmlego.reporting import outcomes as views
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
+from mmlego.runs.settings import WeightMergingSettings
 from mmlego.studies.weights.run import (
     OTHER_ENCODER,
     OWN_ENCODER,
@@ -35,7 +36,7 @@ LATENTS, BEST, OWN_WEIGHTS = "latents merged (LegoMerge)", "best block", "own we
 def parts(benches: Sequence[Bench], variant: str) -> str:
     """How much of each block is shared, and how much stays its own."""
     names = separate_names(benches[0].fold)
-    blocks = bare(benches[0].blocks(names, variant))
+    blocks = bare_blocks(benches[0].blocks(names, variant))
     lines = []
     for name in names:
         shared = sum(value.numel() for value in shared_part(blocks[name]).values())
@@ -62,7 +63,7 @@ def encoder_table(outcomes: Sequence[Outcome], metric: str) -> pd.DataFrame:
 
 
 def encoder_figure(
-    session: Session, shared: EncoderMerges | None, *, second: bool = False
+    session: Session[WeightMergingSettings], shared: EncoderMerges | None, *, second: bool = False
 ) -> Figure | None:
     """Every encoder minus the task's own, on the first or the second task; None without tasks."""
     if shared is None:
@@ -83,7 +84,7 @@ def against_latents(merges: BlockMerges, metric: str) -> str:
     return pairing.sentences(_against(together_table(merges, metric), LATENTS))
 
 
-def encoders(session: Session, shared: EncoderMerges | None) -> str:
+def encoders(session: Session[WeightMergingSettings], shared: EncoderMerges | None) -> str:
     """What the two tasks are, or that there is only one."""
     if shared is None:
         return (
@@ -105,15 +106,18 @@ def encoders(session: Session, shared: EncoderMerges | None) -> str:
 
 
 def conclusion(
-    session: Session, apart: BlockMerges, common: BlockMerges, shared: EncoderMerges | None
+    session: Session[WeightMergingSettings],
+    apart: BlockMerges,
+    common: BlockMerges,
+    shared: EncoderMerges | None,
 ) -> str:
     """The conclusion of the notebook."""
     metric = main_metric(session.cohort)
     lines = []
     for start, merges in (("started apart", apart), ("had a common start", common)):
         lines += [_together_line(start, merges, metric), _alone_line(start, merges, metric)]
-    for second in (False, True) if shared else ():
-        lines.append(_encoder_line(*_task(session, shared, second)))
+    if shared:
+        lines += [_encoder_line(*_task(session, shared, second)) for second in (False, True)]
     return "\n".join(f"* {line}" for line in lines)
 
 
@@ -130,7 +134,9 @@ def second_task(shared: EncoderMerges | None) -> dict[str, Any]:
     return {"cohort": shared.cohort.name, "metric": metric, "rows": rows}
 
 
-def _task(session: Session, shared: EncoderMerges, second: bool) -> tuple[Cohort, list[Outcome]]:
+def _task(
+    session: Session[WeightMergingSettings], shared: EncoderMerges, second: bool
+) -> tuple[Cohort, list[Outcome]]:
     return (shared.cohort, shared.second) if second else (session.cohort, shared.first)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ from mmlego.bench.common_starts import (
 )
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
-from mmlego.bench.merging import bare, best_that_applies
+from mmlego.bench.merging import bare_blocks, best_that_applies
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.starts import load_shared
-from mmlego.bench.trained import Labels, TrainedModel, assembled
-from mmlego.bench.training import derived_seed, train_encoder
+from mmlego.bench.trained import Labels, TrainedModel, as_kind, assembled
+from mmlego.bench.training import ENCODER, derived_seed, train_encoder
 from mmlego.data import Cohort, load_cohort
 from mmlego.data.folds.fold import Fold, make_fold
 from mmlego.data.folds.splits import Split
@@ -36,6 +36,7 @@ from mmlego.lego.merge import LegoMerge
 from mmlego.methods.names import WEIGHT_MERGING
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.session import Session
+from mmlego.runs.settings import WeightMergingSettings
 from mmlego.studies.weights.merges import MERGES, merge_states
 
 SHARED_ENCODER = "shared encoder"
@@ -99,7 +100,14 @@ def merge_weights(
         ShapeError: If the blocks differ in shape.
     """
     merged = merge_states(method, base, [shared_part(block) for block in blocks.values()], seed)
-    return {name: load_shared(copy.deepcopy(block), merged) for name, block in blocks.items()}
+    return {name: _with_shared(block, merged) for name, block in blocks.items()}
+
+
+def _with_shared(block: LegoBlock, shared: Mapping[str, Tensor]) -> LegoBlock:
+    """A copy of a block with other weights where all blocks have the same shapes."""
+    twin = copy.deepcopy(block)
+    load_shared(twin, shared)
+    return twin
 
 
 def independent_blocks(benches: Sequence[Bench], variant: str) -> BlockMerges:
@@ -129,7 +137,7 @@ def blocks_from_a_common_start(benches: Sequence[Bench], variant: str) -> BlockM
         fold, names = bench.fold, _several(bench.fold)
         start = everything_shared(fold, bench.settings)
         blocks = {name: bench.block(name, variant, start=start) for name in names}
-        labels = {"condition": COMMON_START}
+        labels: dict[str, Any] = {"condition": COMMON_START}
         best = best_that_applies(fold, blocks, bench.store, device=bench.settings.device, **labels)
         together += [best.outcome, bench.merge(names, blocks=blocks, **labels).outcome]
         outcomes = [block.outcome.relabelled(arm="", **labels) for block in blocks.values()]
@@ -140,7 +148,7 @@ def blocks_from_a_common_start(benches: Sequence[Bench], variant: str) -> BlockM
     return BlockMerges(together, alone, [o.relabelled(headline=False) for o in trained])
 
 
-def shared_encoders(session: Session) -> EncoderMerges | None:
+def shared_encoders(session: Session[WeightMergingSettings]) -> EncoderMerges | None:
     """Train one encoder per task from a common start, and merge the two; None without a task.
 
     Both tasks use the splits of the session's cohort: nobody who is tested in one task was trained
@@ -196,7 +204,9 @@ class _MergedWeights:
     def _merged(self) -> dict[str, LegoBlock]:
         fold, settings = self.bench.fold, self.bench.settings
         base = block_start(fold, settings)
-        return merge_weights(bare(self.blocks), base, self.method, _drop_seed(fold, settings.seed))
+        return merge_weights(
+            bare_blocks(self.blocks), base, self.method, _drop_seed(fold, settings.seed)
+        )
 
     def together(self, condition: str) -> Outcome:
         """The latents of all of them merged."""
@@ -231,7 +241,7 @@ class _MergedWeights:
 
 
 def _encoder_rows(
-    first: Fold, second: Fold, session: Session
+    first: Fold, second: Fold, session: Session[WeightMergingSettings]
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Outcomes of both tasks with their own encoder, each other's, and merged ones."""
     settings, store = session.settings, session.store
@@ -243,10 +253,13 @@ def _encoder_rows(
 
     def state_of(name: str, other: TrainedModel) -> Mapping[str, Tensor]:
         if name == OTHER_ENCODER:
-            return other.model.model.encoder.state_dict()
-        states = [model.model.model.encoder.state_dict() for model in pair]
+            return _encoder_of(other.model).state_dict()
+        states = [_encoder_of(trained.model).state_dict() for trained in pair]
         start = encoder_start(first, table, settings)
         return merge_states(name, start, states, _drop_seed(first, settings.seed))
+
+    def mixed(name: str, own: TrainedModel, other: TrainedModel) -> nn.Module:
+        return _with_encoder(own.model, state_of(name, other))
 
     rows = []
     for own, other in zip(pair, reversed(pair), strict=True):
@@ -259,9 +272,7 @@ def _encoder_rows(
                     own.fold,
                     store,
                     Labels(WEIGHT_MERGING, (table,), labels),
-                    lambda name=name, own=own, other=other: _with_encoder(
-                        own.model, state_of(name, other)
-                    ),
+                    partial(mixed, name, own, other),
                     parents=[own.key, other.key],
                     code=[merge_states, encoder_start],
                     options={"encoder": name},
@@ -273,10 +284,14 @@ def _encoder_rows(
     return rows[0], rows[1]
 
 
+def _encoder_of(model: nn.Module) -> nn.Module:
+    return as_kind(model, Unimodal).model.get_submodule(ENCODER)
+
+
 def _with_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """A copy of a network with another encoder under its own head."""
     model = copy.deepcopy(model)
-    model.model.encoder.load_state_dict(state)
+    _encoder_of(model).load_state_dict(state)
     return model
 
 
@@ -284,7 +299,7 @@ def _drop_seed(fold: Fold, seed: int) -> int:
     return derived_seed(seed, fold.cohort, fold.unit, fold.repeat, WEIGHT_MERGING)
 
 
-def _same_patients(session: Session, name: str) -> Cohort:
+def _same_patients(session: Session[WeightMergingSettings], name: str) -> Cohort:
     """The second cohort with the samples of the first, in its order."""
     settings, wanted = session.settings, session.cohort.ids
     cohort = load_cohort(name, modalities=settings.modalities or None, unit=settings.split_unit)
@@ -302,11 +317,12 @@ def _same_patients(session: Session, name: str) -> Cohort:
 def _same_split(fold: Fold, cohort: Cohort) -> Fold:
     """The fold of another task with the same samples in every part."""
     place = {identity: row for row, identity in enumerate(cohort.ids)}
-    parts = {
-        name: np.array([place[identity] for identity in part.ids])
-        for name, part in fold.parts().items()
-    }
-    return with_tabular(make_fold(cohort, Split(repeat=fold.repeat, unit=fold.unit, **parts)))
+    train, val, test = (
+        np.array([place[identity] for identity in part.ids])
+        for part in (fold.train, fold.val, fold.test)
+    )
+    split = Split(repeat=fold.repeat, unit=fold.unit, train=train, val=val, test=test)
+    return with_tabular(make_fold(cohort, split))
 
 
 def _shared_table(first: Fold, second: Fold) -> str:

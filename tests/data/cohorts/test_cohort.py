@@ -171,3 +171,14 @@ def test_unknown_units_and_options_are_refused():
         load_cohort("synthetic", sinergy=1.0)
     with pytest.raises(DataError, match="no options, got option 'n'"):
         load_cohort("transbig", n=3)
+
+
+def test_a_target_is_read_as_that_of_the_task():
+    survival = load_cohort("synthetic")
+    assert survival.survival_target is survival.target
+    with pytest.raises(DataError, match="expected classes, got survival"):
+        _ = survival.class_target
+    classes = load_cohort("wdbc")
+    assert classes.class_target is classes.target
+    with pytest.raises(DataError, match="expected events and times, got classification"):
+        _ = classes.survival_target

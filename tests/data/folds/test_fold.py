@@ -319,3 +319,25 @@ def _assert_same_fit(a, b):
     for name, values in a.train.values.items():
         pairs = zip(values, b.train.values[name], strict=True)
         assert all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_values_are_read_as_what_they_are(fold):
+    train = fold.train
+    bag = next(name for name in train.names if train.kinds[name] == "bag")
+    table = next(name for name in train.names if train.kinds[name] == "tabular")
+    assert train.bags(bag) is train.values[bag]
+    assert train.tensor(table) is train.values[table]
+    with pytest.raises(ModalityError, match=f"'{bag}': expected one tensor"):
+        train.tensor(bag)
+    with pytest.raises(ModalityError, match=f"'{table}': expected a bag"):
+        train.bags(table)
+
+
+def test_edges_and_classes_are_those_of_the_task(fold):
+    assert fold.edges is fold.bin_edges
+    with pytest.raises(DataError, match="expected classes"):
+        _ = fold.class_names
+    classes = replace(fold, bin_edges=None, classes=("no", "yes"))
+    assert classes.class_names == ("no", "yes")
+    with pytest.raises(DataError, match="expected time bins"):
+        _ = classes.edges

@@ -93,13 +93,13 @@ def test_the_oracle_sees_the_labels_and_trains_as_long_as_the_rest(classes, sett
     assert len(knowing.outcome.history) == usual.outcome.facts["best_epoch"]
     assert knowing.outcome.facts["uses_label"] is True
     assert "uses_label" not in usual.outcome.facts
-    told = dynamics.explained(knowing.model, knowing.test)["logits"]
+    told = dynamics.explain_part(knowing.model, knowing.test).logits
     np.testing.assert_array_equal(
         knowing.outcome.prediction["probability"],
         objective_for(classes).predict(told)["probability"],
     )
     turned = dataclasses.replace(knowing.test, target={"label": 1 - knowing.test.target["label"]})
-    assert not torch.allclose(told, dynamics.explained(knowing.model, turned)["logits"])
+    assert not torch.allclose(told, dynamics.explain_part(knowing.model, turned).logits)
     with pytest.raises(SettingsError, match="oracle"):
         predict_logits(knowing.model, knowing.test, device="cpu")
 
@@ -111,7 +111,7 @@ def test_the_oracle_is_not_stopped_by_labels_that_it_sees(folds, settings, store
     assert all(np.isnan(entry["val_loss"]) for entry in knowing.outcome.history)
     assert not any(np.isnan(entry["val_loss"]) for entry in usual.outcome.history)
     train = fold.train.select(NAMES).having(NAMES)
-    risk = objective_for(fold).predict(dynamics.explained(knowing.model, train)["logits"])["risk"]
+    risk = objective_for(fold).predict(dynamics.explain_part(knowing.model, train).logits)["risk"]
     assert knowing.outcome.facts["train_risk_median"] == pytest.approx(np.median(risk))
 
 
@@ -121,12 +121,12 @@ def test_readers_are_told_that_the_oracle_uses_the_label():
 
 def test_what_is_explained_is_what_is_predicted(classes, settings, store):
     trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
-    told = dynamics.explained(trained.model, trained.test)
+    told = dynamics.explain_part(trained.model, trained.test)
     logits = predict_logits(trained.model, trained.test, device="cpu")
-    torch.testing.assert_close(told["logits"], logits)
+    torch.testing.assert_close(told.logits, logits)
     found = evaluate(objective_for(classes).predict(logits), trained.test, classes.train, classes)
     assert trained.outcome.metrics == pytest.approx(found)
-    assert set(told["gates"]) == set(told["confidence"]) == set(NAMES)
+    assert set(told.gates) == set(told.confidence) == set(NAMES)
 
 
 def test_class_weights_reach_the_tuning_of_a_fused_rival(classes, settings, store, monkeypatch):
@@ -235,8 +235,8 @@ def test_confidences_are_those_of_the_samples_that_have_the_modality(classes, se
         here = runs[0].test.present[name].numpy()
         rows = table[table["modality"] == name]
         np.testing.assert_array_equal(rows["id"], runs[0].test.ids[here])
-        told = dynamics.explained(runs[0].model, runs[0].test)
-        probability = told["unimodal"][name].softmax(dim=1).numpy()[here]
+        told = dynamics.explain_part(runs[0].model, runs[0].test)
+        probability = told.unimodal[name].softmax(dim=1).numpy()[here]
         label = runs[0].test.target["label"].numpy()[here]
         np.testing.assert_allclose(
             rows["true"], probability[np.arange(len(label)), label], atol=1e-6
@@ -328,7 +328,7 @@ def test_predictions_are_recorded_once(classes, settings, store):
 def test_rankings_are_means_over_those_who_have_the_modality(classes, settings, store):
     runs = [train_arm(classes, ARMS[name], NAMES, settings, store) for name in (BOTH, NONE)]
     table = gates.rankings(runs, store)
-    gate = dynamics.explained(runs[0].model, runs[0].test)["gates"]["rna"]
+    gate = dynamics.explain_part(runs[0].model, runs[0].test).gates["rna"]
     expected = gate[runs[0].test.present["rna"]].mean(dim=0).numpy()
     rows = table[table["modality"] == "rna"]
     np.testing.assert_allclose(rows["gate"], expected, atol=1e-6)
