@@ -47,12 +47,12 @@ def shapes(tensors: Mapping[str, Tensor]) -> pd.DataFrame:
     )
 
 
-def agreement(session: Session, model: TrainedModel, metrics: Mapping[str, float]) -> str:
+def agreement(session: Session, model: TrainedModel | Outcome, metrics: Mapping[str, float]) -> str:
     """Whether what was computed step by step is what the results of the run hold.
 
     Args:
         session: The run.
-        model: The model of the fold that was worked through.
+        model: The model of the fold that was worked through, or its outcome.
         metrics: What came out, by name of the metric.
 
     Raises:
@@ -75,7 +75,7 @@ def agreement(session: Session, model: TrainedModel, metrics: Mapping[str, float
     )
 
 
-def in_results(session: Session, model: TrainedModel) -> Outcome:
+def in_results(session: Session, model: TrainedModel | Outcome) -> Outcome:
     """The outcome of a model among those of the run.
 
     Raises:
@@ -85,17 +85,16 @@ def in_results(session: Session, model: TrainedModel) -> Outcome:
         if outcome.key == model.key:
             return outcome
     raise RunError(
-        f"worked fold: expected {model.method} on {'+'.join(model.names)} among the "
-        f"{len(session.outcomes)} outcomes of this run, got none with its key; add it first"
+        f"worked fold: expected this model of {model.method} among the {len(session.outcomes)} "
+        "outcomes of this run, got none with its key; add it first"
     )
 
 
 def largest_difference(metrics: Mapping[str, float], outcome: Outcome) -> float:
     """Largest difference of a metric to that of an outcome; one that both lack counts as none."""
     apart = [
-        0.0
-        if np.isnan(value) and np.isnan(outcome.metrics[name])
-        else value - outcome.metrics[name]
+        abs(value - outcome.metrics[name])
         for name, value in metrics.items()
+        if not (np.isnan(value) and np.isnan(outcome.metrics[name]))
     ]
-    return float(np.max(np.abs(apart)))
+    return float(max(apart, default=0.0))

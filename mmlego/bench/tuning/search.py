@@ -191,7 +191,7 @@ def _repeat_killed(study: optuna.Study) -> None:
     """Put trials that were cut short by a kill, which count as running for ever, in line again."""
     for trial in study.trials:
         if trial.state == optuna.trial.TrialState.RUNNING:
-            study.log_outcome(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
 
 
