@@ -11,14 +11,15 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.figures import style
 from mmlego.figures.spread import interval
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
+from mmlego.reporting import answers, sentences
 from mmlego.reporting import outcomes as views
-from mmlego.reporting import sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
@@ -187,14 +188,37 @@ def _is_inverse(outcome: Outcome) -> bool:
     return is_amc(outcome) and rule_of(outcome.arm) == INVERSE
 
 
+def example(models: Sequence[TrainedModel]) -> TrainedModel:
+    """The model that the page works through: AMC under the literal rule, else the first one."""
+    return min(models, key=lambda model: model.arm != LITERAL)
+
+
+def answer(session: Session[AMCBase]) -> str:
+    """AMC beside its best single modality, its other rule, and the best rival."""
+    table = values(session, _ways(session))
+    best = pairing.means(table).index[:1]
+    rivals = [title_of(ALONE, chosen_by="validation"), title_of(INVERSE), *best]
+    return _answer(session, table, main_metric(session.cohort), title_of(LITERAL), rivals)
+
+
+def ablation_answer(session: Session[AMCBase]) -> str:
+    """The inverse rule beside the literal one, and the best configuration."""
+    metric = ablation_metric(session)
+    table = values(session, session.outcomes, metric)
+    rivals = [title_of(LITERAL), *pairing.means(table).index[:1]]
+    return _answer(session, table, metric, title_of(INVERSE), rivals)
+
+
+def _answer(
+    session: Session[AMCBase], table: pd.DataFrame, metric: str, first: str, rivals: Sequence[str]
+) -> str:
+    return answers.against(table, metric, first, rivals, fixed=sentences.fixed_test(session))
+
+
 def conclusion(session: Session[AMCBase]) -> str:
     """What the page says, computed from the run."""
     metric = style.title(main_metric(session.cohort))
-    # What differs in the samples of the training part only is no further way of combining.
-    whole = [
-        o for o in session.outcomes if not (is_amc(o) and (is_alone(o) or ARMS[o.arm].complete))
-    ]
-    ranked = pairing.means(values(session, whole))
+    ranked = pairing.means(values(session, _ways(session)))
     places = list(ranked.index)
     lines = [
         f"* Highest mean {metric[0].lower() + metric[1:]}: **{places[0]}** "
@@ -209,6 +233,13 @@ def conclusion(session: Session[AMCBase]) -> str:
     return (
         "\n".join(lines + _alone_line(session)) + "\n\n" + pairing.sentences(comparisons(session))
     )
+
+
+def _ways(session: Session[AMCBase]) -> list[Outcome]:
+    """The ways of combining; one that differs in its training samples only is no further way."""
+    return [
+        o for o in session.outcomes if not (is_amc(o) and (is_alone(o) or ARMS[o.arm].complete))
+    ]
 
 
 def _alone_line(session: Session[AMCBase]) -> list[str]:

@@ -8,13 +8,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
+from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import INPUT_TITLES, choose_inputs
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.data.cards.card import published_entry
 from mmlego.data.cohorts.cohort import tables_of
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
-from mmlego.methods.method import ESTIMATOR
+from mmlego.learning.statistics import pairing
+from mmlego.methods.method import AS_A_WHOLE, ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes, sentences, standings
 from mmlego.reporting.standings import standing_rows, summarize
@@ -98,6 +101,59 @@ def _row_name(outcome: Outcome, which: str, tables: Sequence[str]) -> str:
         return title
     many = INPUT_TITLES.get(outcome.inputs, "")
     return f"{title}, {many or outcomes.modality_label(outcome.modalities, tables)}"
+
+
+def example(session: Session[BenchmarkSettings], bench: Bench) -> TrainedModel | None:
+    """The network that the page works through: the first of the run on the main set of inputs.
+
+    One that is trained as a whole where there is one; None where the run has references only.
+    """
+    main, repeat = _main(session), bench.fold.repeat
+    found = [
+        o
+        for o in session.outcomes
+        if o.inputs == main
+        and o.repeat == repeat
+        and not o.chosen_by
+        and METHODS[o.method].kind != ESTIMATOR
+    ]
+    if not found:
+        return None
+    first = min(found, key=lambda outcome: METHODS[outcome.method].trained != AS_A_WHOLE)
+    return bench.combined(first.method, choose_inputs(bench.fold, [main])[main], main)
+
+
+def answer(session: Session[BenchmarkSettings]) -> str:
+    """The best way of combining in this run, and how many of them beat the simplest reference."""
+    metric = main_metric(session.cohort)
+    table = rows(session)
+    columns = table["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
+    many = table["group"] == "multimodal"
+    networks, references = table[many & ~columns], table[many & columns]
+    what = "reference without a network"
+    if references.empty:
+        what, references = "model of a single modality", table[~many]
+    shown = networks if len(networks) else table
+    ranked = pairing.means(shown)
+    first, repeats = str(ranked.index[0]), pairing.counted(int(ranked["count"].iloc[0]), "repeat")
+    text = (
+        f"Of {len(ranked)} models {'of several modalities' if len(networks) else ''}, "
+        f"**{first}** has the highest mean {style.title(metric)}, "
+        f"{sentences.spread(*ranked.iloc[0])} over {repeats}. "
+    ).replace(" ,", ",")
+    if networks.empty or references.empty:
+        return f"{text}Nothing to compare it with is part of this run."
+    best = str(pairing.means(references).index[0])
+    pairs = pairing.adjust(
+        [pairing.compare(pd.concat([networks, references]), name, best) for name in ranked.index]
+    )
+    above = sum(pair.mean > 0 for pair in pairs)
+    told = sum(pair.mean > 0 and pair.decided for pair in pairs)
+    return (
+        f"{text}{above} of them have a higher mean than the best {what}, {best} "
+        f"({pairing.means(references)['mean'].iloc[0]:.3f}), and {told} of these differences can "
+        "be told from chance."
+    )
 
 
 def conclusion(session: Session[BenchmarkSettings]) -> str:

@@ -166,6 +166,21 @@ def _verdict(pair: pairing.Paired, fixed: bool) -> str:
     )
 
 
+def answer(session: Session, found: pd.DataFrame, trusted: pd.DataFrame) -> str:
+    """How far predicted confidence is off, and whether it says which modality to trust."""
+    part = found[found["arm"] == BOTH]
+    text = (
+        f"Predicted confidence is off by more than 10 % of the truth in "
+        f"{part['above_0.1'].mean():.0%} of the test samples, with a rank correlation with the "
+        f"truth of {part['spearman'].mean():.2f}, as means over splits and modalities. "
+    )
+    if trusted.empty or BOTH not in set(trusted["arm"]):
+        return f"{text}There is one modality with a confidence, so there is nothing to choose."
+    fold = session.folds[0]
+    pair = trust_pair(trusted, BOTH, len(fold.train), len(fold.test))
+    return text + _verdict(pair, fixed_test(session))
+
+
 def conclusion(
     session: Session[ConfidenceSettings],
     table: pd.DataFrame,

@@ -11,7 +11,7 @@ from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import CONVNET, MM_DYNAMICS, MM_STATIC
-from mmlego.reporting import outcomes, sentences
+from mmlego.reporting import answers, outcomes, sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.runs.session import Session
 from mmlego.runs.settings import ImageSettings
@@ -101,6 +101,17 @@ def masked_text(session: Session[ImageSettings]) -> str:
         if {gray, real} <= set(rows["label"]):
             pairs.append(pairing.compare(rows, gray, real))
     return pairing.sentences(pairs) if pairs else "There is no second modality to fall back on."
+
+
+def answer(session: Session[ImageSettings]) -> str:
+    """MM dynamics with images beside the plain model and the best other one, in two sentences."""
+    metric, image = main_metric(session.cohort), image_of(session.folds[0])
+    shown = [o for o in session.outcomes if "fill" not in o.facts]
+    rows = outcomes.value_table(shown, metric, lambda o: label_of(o, image))
+    both, none = ARMS[BOTH].title, ARMS[NONE].title
+    best = pairing.means(rows).index[:1]
+    rivals = [none, f"{both}, trained without images", *best]
+    return answers.against(rows, metric, both, rivals, fixed=sentences.fixed_test(session))
 
 
 def conclusion(session: Session[ImageSettings], found: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,16 @@ from matplotlib.figure import Figure
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
+from mmlego.bench.trained import TrainedModel
 from mmlego.data.cohorts.target import SurvivalTarget
+from mmlego.errors import SettingsError
 from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import MM_DYNAMICS
 from mmlego.methods.registry import METHODS
+from mmlego.reporting import answers, sentences
 from mmlego.reporting import outcomes as views
-from mmlego.reporting import sentences
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
@@ -267,6 +269,39 @@ def comparisons(session: Session[DynamicsBase]) -> list[pairing.Paired]:
         others = [x for x in labels if x not in (arm[BOTH], arm[NONE], *map(arm.get, ABLATIONS))]
         pairs += [pairing.compare(table, arm[BOTH], other) for other in others]
     return pairs
+
+
+def example(models: Sequence[TrainedModel]) -> TrainedModel:
+    """The model that the page works through: MM dynamics, or another that weighs as it predicts.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    found = [
+        model
+        for model in models
+        if model.method == MM_DYNAMICS and not {"weighting", "mask_weight"} & set(_options(model))
+    ]
+    if not found:
+        raise SettingsError(
+            f"worked fold: expected an arm of {METHODS[MM_DYNAMICS].title} such as '{BOTH}', got "
+            f"{sorted({model.arm for model in models})}; add it to 'arms'"
+        )
+    return min(found, key=lambda model: model.arm != BOTH)
+
+
+def _options(model: TrainedModel) -> Mapping[str, object]:
+    return {} if model.configuration is None else model.configuration.options
+
+
+def answer(session: Session[DynamicsBase]) -> str:
+    """MM dynamics beside the plain model and the best other one, in two sentences."""
+    fair = [o for o in session.outcomes if o.arm != ORACLE]
+    table = values(session, fair or session.outcomes)
+    rivals = [title_of(NONE), *pairing.means(table).index[:1]]
+    fixed = sentences.fixed_test(session)
+    metric = main_metric(session.cohort)
+    return answers.against(table, metric, title_of(BOTH), rivals, fixed=fixed)
 
 
 def conclusion(session: Session[DynamicsBase]) -> str:

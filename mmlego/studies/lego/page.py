@@ -18,6 +18,7 @@ from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_BLOCK
 from mmlego.methods.registry import titled
+from mmlego.reporting import answers
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of
@@ -86,6 +87,42 @@ def unimodal(session: Session[BlockSettings]) -> str:
     listed = "\n".join(f"* {line}" for line in lines if line)
     against = pairing.sentences(_blocks_against_encoders(session, table, tables))
     return f"{listed}\n\nWhat wrapping an encoder in a block changes:\n\n{against}"
+
+
+def unimodal_answer(session: Session) -> str:
+    """The answer of the notebook `unimodal`: the model to choose, and what wrapping changes."""
+    tables, metric = tables_of(session.cohort), main_metric(session.cohort)
+    table = views.value_table(session.outcomes, metric, lambda o: views.label(o, tables))
+    ranked = pairing.means(table)
+    first = views.label(shown_outcomes(session)[0], tables)
+    pairs = _blocks_against_encoders(session, table, tables)
+    changes = [pair.mean for pair in pairs]
+    repeats = pairing.counted(len(session.folds), "repeat")
+    return (
+        f"Chosen by validation loss, **{first}** reaches a mean {style.title(metric)} of "
+        f"{spread(*ranked.loc[first])} over {repeats}, where the highest of all "
+        f"{len(ranked)} rows is {ranked['mean'].iloc[0]:.3f}. "
+        f"Wrapping the encoder of a modality in a block changes it by {np.mean(changes):+.3f} on "
+        f"average over {pairing.counted(len(pairs), 'input')}, from {min(changes):+.3f} to "
+        f"{max(changes):+.3f}, and {sum(pair.decided for pair in pairing.adjust(pairs))} of these "
+        "changes can be told from chance."
+    )
+
+
+def merge_answer(session: Session, rivals: Sequence[Outcome]) -> str:
+    """The answer of the notebook `merge`: the merge, the best block, and the ensemble."""
+    return _answer(session, rivals, MERGED, "LegoBlock", "Ensemble")
+
+
+def fuse_answer(session: Session, rivals: Sequence[Outcome]) -> str:
+    """The answer of the notebook `fuse`: the tuned stack, the best block, and the merge."""
+    return _answer(session, rivals, STACKED, "LegoBlock", MERGED)
+
+
+def _answer(session: Session, rivals: Sequence[Outcome], first: str, *others: str) -> str:
+    metric = main_metric(session.cohort)
+    table = views.value_table(rivals, metric, views.method_label)
+    return answers.against(table, metric, first, [_first(table, other) for other in others])
 
 
 def _top(ranked: pd.DataFrame, metric: str) -> str:
