@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_dropout
+from mmlego.models.layers.attention import SoftmaxAttention
 from mmlego.models.layers.experts import DenseFeedForward
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose, number
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_sizes
+from mmlego.models.layers.attention import SoftmaxAttention
 from mmlego.models.layers.experts import (
     DenseFeedForward,
     Routing,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_sizes
+from mmlego.models.layers.attention import SoftmaxAttention
 from mmlego.models.layers.frontend import Encoded
 from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms
 
