@@ -14,6 +14,7 @@ from mmlego.errors import SettingsError
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
 from mmlego.models.layers.attention import SoftmaxAttention
 from mmlego.models.layers.experts import (
     DenseFeedForward,
@@ -23,8 +24,8 @@ from mmlego.models.layers.experts import (
     chosen_probability,
     squared_variation,
 )
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, PooledHead, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.token_models.head import PooledHead
 
 RESIDUALS = ("prenorm", "official")
 _FEWEST_EXPERTS = 8

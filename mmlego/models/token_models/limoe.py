@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
 from mmlego.models.layers.experts import Routing, SparseExperts, balance_loss
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.transformer import VanillaLayer
-from mmlego.models.token_models.head import FusionModel, PooledHead, Terms
+from mmlego.models.token_models.head import PooledHead
 from mmlego.models.token_models.layers import ExpertLayer
 
 READINGS = ("joint", "separate")

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose
 from mmlego.models.checks import check_dropout
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms
+from mmlego.models.contract import Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.token_models.head import ResidualHead
 
 VARIANTS = ("fusemoe", "original")
 _EPS = 1e-6

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
 from mmlego.models.layers.attention import SoftmaxAttention
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.token_models.head import ResidualHead
 
 _EXPANSION = 4
 _LONGEST_WAVE = 1e4

@@ -14,10 +14,9 @@ from mmlego.errors import DataError, SettingsError
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import number
 from mmlego.models.checks import check_sizes
-from mmlego.models.contract import Tensors
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.contract import Loss, Tensors, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.tokenizers import linear
-from mmlego.models.token_models.head import FusionModel, Loss, Terms
 
 _SLOWEST = 0.1  # share of the newest batch in the running states of modalities
 
@@ -206,7 +205,7 @@ class MUSE(FusionModel):
         Raises:
             DataError: If the target is missing in training and ``supervised_weight`` is not 0.
         """
-        encoded = self.front.read(inputs, present, masks)
+        encoded = self.read(inputs, present, masks)
         if not self.training:
             return self.fuse(encoded)
         edges, here = self._edges(encoded), encoded.here

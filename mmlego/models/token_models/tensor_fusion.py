@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
 from mmlego.models.checks import check_sizes
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.contract import Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.plain import relu_layers
-from mmlego.models.token_models.head import FusionModel, Terms
 
 _WIDEST = 16
 _LARGEST = 9**4
