@@ -9,7 +9,6 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from mmlego.errors import SettingsError
-from mmlego.lego.attention import CrossAttention, FeedForward
 from mmlego.lego.head import Head
 from mmlego.lego.modalities import on_rows, scatter
 from mmlego.lego.reading import Reading
@@ -66,21 +65,15 @@ class HEALNet(LatentModel):
                 f"HEALNet: expected share_weights True or False, got {share_weights!r}"
             )
         self.share_weights = share_weights
-        d, copies = self.latent_dim, 1 if share_weights else self.depth
+        copies = 1 if share_weights else self.depth
         self.cross = nn.ModuleDict(
             {
-                name: nn.ModuleList(
-                    Update(
-                        CrossAttention(d, width, **self.cross_sizes),
-                        FeedForward(d, **self.feed_sizes),
-                    )
-                    for _ in range(copies)
-                )
+                name: nn.ModuleList(self.read_layer(width) for _ in range(copies))
                 for name, width in self.tokenizer.widths.items()
             }
         )
-        self.own = self.self_attention(copies, FeedForward)
-        self.head = Head(d, n_outputs)
+        self.own = self.self_attention(copies)
+        self.head = Head(self.latent_dim, n_outputs)
 
     def predict(self, batch: Mapping[str, Tokens]) -> Tensor:
         """Return logits (b, k) of the tokens of a batch."""

@@ -48,22 +48,20 @@ class Perceiver(LatentModel):
         SettingsError: If an option is out of range.
     """
 
+    attention = PaddedAttention
+    feed_forward = GeluFeedForward
+
     def __init__(self, widths: Mapping[str, int], n_outputs: int, **latent: Any) -> None:
         """Check the options and build the parameters."""
         super().__init__(widths, n_outputs, **latent)
-        d, width = self.latent_dim, max(self.tokenizer.widths.values()) + MARGIN
+        width = max(self.tokenizer.widths.values()) + MARGIN
         # Small, so that the norm of a narrow token is that of its data and not of its padding.
         self.pads = nn.ParameterDict(
             {name: SPREAD * torch.randn(width - e) for name, e in self.tokenizer.widths.items()}
         )
-        self.cross = nn.ModuleList(
-            Update(
-                PaddedAttention(d, width, **self.cross_sizes), GeluFeedForward(d, **self.feed_sizes)
-            )
-            for _ in range(self.depth)
-        )
-        self.own = self.self_attention(self.depth, GeluFeedForward)
-        self.head = Head(d, n_outputs)
+        self.cross = nn.ModuleList(self.read_layer(width) for _ in range(self.depth))
+        self.own = self.self_attention(self.depth)
+        self.head = Head(self.latent_dim, n_outputs)
 
     def predict(self, batch: Mapping[str, Tokens]) -> Tensor:
         """Return logits (b, k) of the tokens of a batch."""

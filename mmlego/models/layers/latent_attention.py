@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -70,7 +70,8 @@ class LatentModel(MultimodalModel):
     """A latent array that reads the tokens of all modalities; how it reads them is a subclass's.
 
     A table is one token; bags and series are one token per instance or step with features of its
-    position. A subclass builds its layers and the head behind ``super().__init__``.
+    position. A subclass may name another attention and feed-forward, and builds its layers and the
+    head behind ``super().__init__``.
 
     Args:
         widths: Number of features by modality name, in the order of the tokens.
@@ -96,6 +97,8 @@ class LatentModel(MultimodalModel):
     """
 
     l1_exempt = ("latent",)
+    attention: type[CrossAttention] = CrossAttention
+    feed_forward: type[FeedForward] = FeedForward
 
     def __init__(
         self,
@@ -135,17 +138,18 @@ class LatentModel(MultimodalModel):
         for dropout in (attn_dropout, ff_dropout):
             check_dropout(self.owner, dropout)
         self.latent_dim, self.depth, self.self_layers = latent_dim, depth, self_layers
-        self.cross_sizes: dict[str, Any] = {
-            "heads": heads,
-            "dim_head": dim_head,
-            "dropout": attn_dropout,
-        }
-        self.self_sizes: dict[str, Any] = {
-            "heads": self_heads,
-            "dim_head": self_dim_head,
-            "dropout": attn_dropout,
-        }
-        self.feed_sizes: dict[str, Any] = {"mult": ff_mult, "dropout": ff_dropout}
+        self._cross = partial(
+            self.attention, latent_dim, heads=heads, dim_head=dim_head, dropout=attn_dropout
+        )
+        self._own = partial(
+            CrossAttention,
+            latent_dim,
+            latent_dim,
+            heads=self_heads,
+            dim_head=self_dim_head,
+            dropout=attn_dropout,
+        )
+        self._feed = partial(self.feed_forward, latent_dim, mult=ff_mult, dropout=ff_dropout)
         self.tokenizer = Tokenizer(self.owner, widths, kinds, bands=bands, max_freq=max_freq)
         self.latent = nn.Parameter(torch.randn(latent_channels, latent_dim))
 
@@ -155,14 +159,14 @@ class LatentModel(MultimodalModel):
         """Return the tokens of every modality that some sample has; see ``forward``."""
         return self.tokenizer.read(inputs, present, masks, self.latent.dtype)
 
-    def self_attention(self, copies: int, feed_forward: type[FeedForward]) -> nn.ModuleList:
+    def read_layer(self, width: int) -> Update:
+        """Build an update in which the latent reads tokens of ``width`` features."""
+        return Update(self._cross(width), self._feed())
+
+    def self_attention(self, copies: int) -> nn.ModuleList:
         """Build ``copies`` stacks of updates in which the latent attends to itself."""
-        d = self.latent_dim
         return nn.ModuleList(
-            nn.ModuleList(
-                Update(CrossAttention(d, d, **self.self_sizes), feed_forward(d, **self.feed_sizes))
-                for _ in range(self.self_layers)
-            )
+            nn.ModuleList(Update(self._own(), self._feed()) for _ in range(self.self_layers))
             for _ in range(copies)
         )
 
