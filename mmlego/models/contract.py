@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from mmlego.errors import ModalityError, ShapeError
 from mmlego.lego import checks
 from mmlego.lego.profiles import choose
-from mmlego.models.checks import as_bag, check_image, check_sizes, check_table, check_volume
+from mmlego.models.checks import (
+    as_bag,
+    check_image,
+    check_mask_shape,
+    check_sizes,
+    check_table,
+    check_volume,
+)
 from mmlego.models.presence import check_batch
 
 KINDS = ("tabular", "bag", "series")
@@ -51,7 +58,10 @@ class Part:
 
 
 def spread(rows: Tensor, here: Tensor, fill: Tensor) -> Tensor:
-    """Return (b, w): the given rows in order where ``here`` (b,) is True, ``fill`` elsewhere."""
+    """Return (b, w): the given rows in order where ``here`` (b,) is True, ``fill`` elsewhere.
+
+    ``fill`` is a vector (w,), or a scalar.
+    """
     out = fill.to(rows.dtype).expand(len(here), rows.shape[1])
     return out.index_copy(0, here.nonzero().flatten(), rows)
 
@@ -220,11 +230,7 @@ def _bag(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -
     bag = as_bag(owner, x, width)
     if mask is None:
         mask = torch.ones(bag.shape[:2], dtype=torch.bool, device=bag.device)
-    if mask.shape != bag.shape[:2] or mask.dtype != torch.bool:
-        raise ShapeError(
-            f"{owner}: expected a bool mask {tuple(bag.shape[:2])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}; True marks a valid instance"
-        )
+    check_mask_shape(owner, mask, bag)
     valid = mask & here[:, None]
     return _part(owner, bag, valid.any(dim=1), valid)
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from mmlego.errors import SettingsError
 from mmlego.lego.head import Head
 from mmlego.lego.modalities import on_rows, scatter
+from mmlego.lego.profiles import yes_or_no
 from mmlego.lego.reading import Reading
 from mmlego.models.layers.latent_attention import LatentModel, Update
 from mmlego.models.layers.positions import Tokens
@@ -60,10 +60,7 @@ class HEALNet(LatentModel):
         super().__init__(
             widths, n_outputs, self_layers=self_layers, ff_dropout=ff_dropout, **latent
         )
-        if not isinstance(share_weights, bool):
-            raise SettingsError(
-                f"HEALNet: expected share_weights True or False, got {share_weights!r}"
-            )
+        yes_or_no("HEALNet: share_weights", share_weights)
         self.share_weights = share_weights
         copies = 1 if share_weights else self.depth
         self.cross = nn.ModuleDict(

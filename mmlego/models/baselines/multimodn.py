@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_dropout, check_sizes
 from mmlego.models.contract import Loss, MultimodalModel, Part, Tensors, Terms
-from mmlego.models.layers.plain import relu_layers
+from mmlego.models.layers.plain import masked_mean, relu_layers
 
 STATE_ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU}
 CHANGE_SCALE = 0.01
@@ -135,12 +135,6 @@ class MultiModN(MultimodalModel):
         if part.values is None:
             return state
         features = self.encoders[name](part.values)
-        features = features if part.mask is None else _mean(features, part.mask)
+        features = features if part.mask is None else masked_mean(features, part.mask)
         new = self.activation(self.updates[name](torch.cat([features, state], dim=1)))
         return torch.where(part.here[:, None], new, state)
-
-
-def _mean(features: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (b, w) of features (b, n, w) over valid instances, 0 where there is none."""
-    valid = mask[..., None].to(features.dtype)
-    return (features * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0)

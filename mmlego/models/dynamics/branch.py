@@ -23,6 +23,7 @@ from mmlego.models.dynamics.image import (
     random_flips,
 )
 from mmlego.models.dynamics.options import FILLS, by_modality, fill_values
+from mmlego.models.layers.plain import masked_mean
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Reading:
         Instances of a bag are averaged first, so that a sample counts the same whatever its size.
         """
         assert self.gate is not None, "asked of gated branches only"
-        per_sample = self.gate if self.mask is None else _mean(self.gate, self.mask)
+        per_sample = self.gate if self.mask is None else masked_mean(self.gate, self.mask)
         rows = per_sample[self.here]
         return rows.mean() if len(rows) else self.hidden.new_zeros(())
 
@@ -94,7 +95,7 @@ class Branch(nn.Module):
             values = random_flips(values)
         gate = None if self.gate is None else self.gate(values)
         hidden = self.encoder(values if gate is None else gate * values).relu()
-        hidden = hidden if mask is None else _mean(hidden, mask)
+        hidden = hidden if mask is None else masked_mean(hidden, mask)
         return Reading(part.here, drop(hidden, dropout, True), gate, mask)
 
     def _filled(self, part: Part) -> tuple[Tensor, Tensor | None]:
@@ -231,8 +232,3 @@ def _branch(
     sides = (width, image_size, image_size)
     windows = ImageGate(patch) if gated else None
     return Branch(sides, fill[:, None, None], windows, ImageEncoder(image_size, hidden))
-
-
-def _mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (b, w) of x (b, n, w) over the instances of the mask, one or more each."""
-    return x.masked_fill(~mask[..., None], 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmlego.errors import DataError, SettingsError
+from mmlego.errors import DataError
 from mmlego.lego.dropout import dropout as drop
-from mmlego.lego.profiles import number
+from mmlego.lego.profiles import number, yes_or_no
 from mmlego.models.checks import check_sizes
 from mmlego.models.contract import Loss, Tensors, Terms
 from mmlego.models.layers.frontend import Encoded, FusionModel
@@ -156,8 +156,7 @@ class MUSE(FusionModel):
         number("MUSE: unsupervised_weight", unsupervised_weight, low=0.0)
         number("MUSE: supervised_weight", supervised_weight, low=0.0)
         number("MUSE: temperature", temperature, low=0.0, open_low=True)
-        if not isinstance(inductive, bool):
-            raise SettingsError(f"MUSE: expected inductive to be True or False, got {inductive!r}")
+        yes_or_no("MUSE: inductive", inductive)
         self.inductive, self.temperature = inductive, temperature
         self.unsupervised_weight = unsupervised_weight
         self.supervised_weight = supervised_weight
