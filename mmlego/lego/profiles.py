@@ -32,6 +32,12 @@ def count(name: str, value: object) -> None:
         raise SettingsError(f"{name}: expected a positive integer, got {value!r}")
 
 
+def yes_or_no(name: str, value: object) -> None:
+    """Raise SettingsError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name}: expected True or False, got {value!r}")
+
+
 @dataclass(frozen=True)
 class Knobs:
     """Choices on which the equations, the authors' code and a lossless variant differ.
@@ -67,9 +73,8 @@ class Knobs:
         choose("spatial_state", self.spatial_state, ("complex", "real"))
         number("temperature", self.temperature, low=0.0, open_low=True)
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise SettingsError(f"{field.name}: expected True or False, got {value!r}")
+            if field.type == "bool":
+                yes_or_no(field.name, getattr(self, field.name))
 
 
 PROFILES = MappingProxyType(

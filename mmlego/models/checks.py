@@ -85,16 +85,25 @@ def check_mask(owner: str, mask: Tensor, x: Tensor) -> None:
     Raises:
         ShapeError: If the shape or type differs, or a bag is fully masked.
     """
-    if mask.shape != x.shape[:2] or mask.dtype != torch.bool:
-        raise ShapeError(
-            f"{owner}: expected a bool mask {tuple(x.shape[:2])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}; True marks a valid instance"
-        )
+    check_mask_shape(owner, mask, x)
     if not bool(mask.any(dim=1).all()):
         rows = (~mask.any(dim=1)).nonzero().flatten().tolist()
         raise ShapeError(
             f"{owner}: expected a valid instance in every bag, got none in rows {rows[:5]}; "
             "declare the modality absent for these samples"
+        )
+
+
+def check_mask_shape(owner: str, mask: Tensor, x: Tensor) -> None:
+    """Refuse a mask that is not a bool (b, n) beside x (b, n, c).
+
+    Raises:
+        ShapeError: If the shape or type differs.
+    """
+    if mask.shape != x.shape[:2] or mask.dtype != torch.bool:
+        raise ShapeError(
+            f"{owner}: expected a bool mask {tuple(x.shape[:2])}, got {mask.dtype} "
+            f"{tuple(mask.shape)}; True marks a valid instance"
         )
 
 

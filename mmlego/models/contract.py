@@ -1,22 +1,32 @@
-"""What baselines of several modalities may see of a batch: checked, absent values silenced."""
+"""What a network of several modalities sees of a batch: checked, absent values silenced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlego.errors import ModalityError, ShapeError
 from mmlego.lego import checks
 from mmlego.lego.profiles import choose
-from mmlego.models.checks import as_bag, check_image, check_sizes, check_table, check_volume
+from mmlego.models.checks import (
+    as_bag,
+    check_image,
+    check_mask_shape,
+    check_sizes,
+    check_table,
+    check_volume,
+)
 from mmlego.models.presence import check_batch
 
 KINDS = ("tabular", "bag", "series")
 Tensors = Mapping[str, Tensor]
+Loss = Callable[[Tensor, Tensors], Tensor]
+Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,10 @@ class Part:
 
 
 def spread(rows: Tensor, here: Tensor, fill: Tensor) -> Tensor:
-    """Return (b, w): the given rows in order where ``here`` (b,) is True, ``fill`` elsewhere."""
+    """Return (b, w): the given rows in order where ``here`` (b,) is True, ``fill`` elsewhere.
+
+    ``fill`` is a vector (w,), or a scalar.
+    """
     out = fill.to(rows.dtype).expand(len(here), rows.shape[1])
     return out.index_copy(0, here.nonzero().flatten(), rows)
 
@@ -124,6 +137,70 @@ def read_batch(
     return parts
 
 
+class MultimodalModel(nn.Module):
+    """A network of several modalities: a batch is checked and read, then predicted.
+
+    A subclass builds its parameters behind ``super().__init__`` and defines ``predict``; one that
+    reads something else than parts of the batch defines ``read`` too.
+
+    Args:
+        widths: Number of features by modality; of channels for images and volumes.
+        n_outputs: Number of logits k: classes, time bins, or 1 for a risk.
+        kinds: Kind by modality; None = all are tables.
+        allowed: The kinds that the model takes.
+
+    Raises:
+        ModalityError: If there is no modality, or a name cannot name a sub-module.
+        SettingsError: If a size is below 1, or a kind is missing or unknown.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        n_outputs: int,
+        kinds: Mapping[str, str] | None = None,
+        allowed: Sequence[str] = KINDS,
+    ) -> None:
+        """Check and keep what the modalities are."""
+        super().__init__()
+        self.owner = type(self).__name__
+        check_sizes(self.owner, n_outputs=n_outputs)
+        self.kinds = check_kinds(self.owner, widths, kinds, allowed)
+        self.widths = dict(widths)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities in the order of the model."""
+        return tuple(self.kinds)
+
+    def forward(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> Tensor:
+        """Return logits (b, k).
+
+        Args:
+            inputs: Values by modality, (b, c) of tables, (b, n, c) of bags and series, (b, ch, h,
+                w) of images, (b, ch, d, h, w) of volumes; one left out is absent for all samples.
+            present: (b,) bool by modality; one that is not named is present in every sample.
+            masks: (b, n) bool by modality, True = a valid instance.
+
+        Raises:
+            ModalityError: If a name is unknown or a sample has no modality.
+            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
+        """
+        return self.predict(self.read(inputs, present, masks))
+
+    def read(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> Any:
+        """Return what ``predict`` takes of a batch: here its parts, see ``read_batch``."""
+        return read_batch(self.owner, self.widths, self.kinds, inputs, present, masks)
+
+    def predict(self, batch: Any) -> Tensor:
+        """Return logits (b, k) of a batch as ``read`` gives it."""
+        raise NotImplementedError
+
+
 def _table(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     check_table(owner, x, width)
     _check_no_mask(owner, "a table", mask)
@@ -153,11 +230,7 @@ def _bag(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -
     bag = as_bag(owner, x, width)
     if mask is None:
         mask = torch.ones(bag.shape[:2], dtype=torch.bool, device=bag.device)
-    if mask.shape != bag.shape[:2] or mask.dtype != torch.bool:
-        raise ShapeError(
-            f"{owner}: expected a bool mask {tuple(bag.shape[:2])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}; True marks a valid instance"
-        )
+    check_mask_shape(owner, mask, bag)
     valid = mask & here[:, None]
     return _part(owner, bag, valid.any(dim=1), valid)
 

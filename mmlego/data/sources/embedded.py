@@ -61,11 +61,6 @@ def _transbig_clinical(table: pd.DataFrame) -> pd.DataFrame:
 
 def _tabular(request: Request, tables: dict[str, pd.DataFrame]) -> dict[str, Modality]:
     return {
-        name: request.modality(
-            name,
-            tables[name].to_numpy(np.float32),
-            np.ones(len(tables[name]), dtype=bool),
-            list(tables[name].columns),
-        )
+        name: request.table(name, tables[name].to_numpy(np.float32), list(tables[name].columns))
         for name in request.modalities
     }

@@ -16,7 +16,7 @@ from mmlego.data.cards.locate import Files
 from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality, bag_from_rows
 from mmlego.data.cohorts.target import Target
-from mmlego.errors import DataError, DownloadError
+from mmlego.errors import DataError, DownloadError, MMLegoError
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Request:
             scaling=part.scaling,
         )
 
+    def table(self, name: str, values: np.ndarray, features: Sequence[str]) -> Modality:
+        """Build a modality that a sample lacks if all of its values are NaN."""
+        known = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
+        return self.modality(name, values, known, features)
+
     def path_of(self, name: str) -> Path:
         """Return the file of a modality that has one of its own."""
         return self.files.path(cast(str, self.card.modalities[name].source))
@@ -63,12 +68,13 @@ class Request:
         modalities: Mapping[str, Modality],
         target: Target,
         division: np.ndarray | None = None,
+        task: str | None = None,
     ) -> Cohort:
-        """Build the cohort with the name, title and task of the card."""
+        """Build the cohort with the name and title of the card; None = its task as well."""
         return Cohort(
             name=self.card.name,
             title=self.card.title,
-            task=self.card.task,
+            task=task or self.card.task,
             ids=ids,
             groups=groups,
             modalities=modalities,
@@ -128,6 +134,30 @@ def read_chunks(path: Path, types: Mapping[str, str], rows: int) -> Iterator[pd.
         ) from error
 
 
+def read_table(
+    path: Path,
+    columns: Sequence[str] = (),
+    *,
+    what: str = "a CSV table",
+    remedy: str = "; restore it",
+    error: type[MMLegoError] = DataError,
+    **options: Any,
+) -> pd.DataFrame:
+    """Read a CSV table, also compressed, with the ``options`` of ``pandas.read_csv``.
+
+    Raises:
+        MMLegoError: If it cannot be read; the type is ``error``, which says ``what`` was expected
+            and ends with the ``remedy``.
+        DataError: If one of ``columns`` is missing.
+    """
+    try:
+        table = pd.read_csv(path, **options)
+    except (OSError, EOFError, ValueError) as problem:
+        raise error(f"'{path}': expected {what}, got '{problem}'{remedy}") from problem
+    require_columns(table, list(columns), f"'{path}'")
+    return table
+
+
 def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read some columns of a CSV table, also compressed.
 
@@ -135,11 +165,5 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
         DownloadError: If the file is damaged.
         DataError: If a column is missing.
     """
-    try:
-        table = pd.read_csv(path, low_memory=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DownloadError(
-            f"'{path}': expected a CSV table, got '{error}' (truncated?); obtain it again"
-        ) from error
-    require_columns(table, columns, f"'{path}'")
-    return table[columns]
+    again = " (truncated?); obtain it again"
+    return read_table(path, columns, remedy=again, error=DownloadError, low_memory=False)[columns]

@@ -141,17 +141,7 @@ def load_synthetic(request: Request, **options: Any) -> Cohort:
         for name in request.modalities
     }
     ids = np.array([f"synthetic-{i:05d}" for i in range(settings.n)])
-    return Cohort(
-        name=request.card.name,
-        title=request.card.title,
-        task=settings.task,
-        ids=ids,
-        groups=ids,
-        modalities=modalities,
-        target=target,
-        unit=request.unit,
-        card=request.card,
-    )
+    return request.cohort(ids, ids, modalities, target, task=settings.task)
 
 
 # the options of the loader are the fields of its settings, so that a misspelled one is found early

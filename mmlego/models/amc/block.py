@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
-from mmlego.models.amc.attention import build_attention
 from mmlego.models.amc.options import AMCOptions
 from mmlego.models.amc.scores import FusionScorer, LearnedScorer
+from mmlego.models.layers.attention import build_attention
 from mmlego.models.layers.experts import DenseFeedForward, SparseExperts
 
 

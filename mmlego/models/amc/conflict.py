@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mmlego.errors import SettingsError
 from mmlego.models.amc.block import SharedBlock
-from mmlego.models.amc.model import AMC, Loss
-from mmlego.models.contract import Tensors
+from mmlego.models.amc.model import AMC
+from mmlego.models.contract import Loss, Tensors
 from mmlego.models.layers.experts import SparseExperts
 
 

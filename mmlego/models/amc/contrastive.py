@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmlego.errors import SettingsError
-from mmlego.lego.profiles import choose, number
+from mmlego.lego.profiles import choose, number, yes_or_no
 
 REDUCTIONS = ("mean", "sum")
 NEGATIVES = ("all", "other_instances")
@@ -52,8 +51,7 @@ class Contrast:
         choose("contrastive_reduction", self.reduction, REDUCTIONS)
         choose("token_negatives", self.negatives, NEGATIVES)
         choose("pair_reduction", self.pairs, REDUCTIONS)
-        if not isinstance(self.normalize, bool):
-            raise SettingsError(f"normalize: expected True or False, got {self.normalize!r}")
+        yes_or_no("normalize", self.normalize)
 
 
 def instance_loss(encoded: Tensor, here: Tensor, how: Contrast) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,12 +14,9 @@ from mmlego.models.amc.contrastive import instance_loss, token_loss
 from mmlego.models.amc.options import AMCOptions
 from mmlego.models.amc.rebalancing import Rule, Trace, rebalance, take_from, token_scores
 from mmlego.models.amc.scores import SPARSITY, fixed_donors, replaced_below
-from mmlego.models.checks import check_sizes
-from mmlego.models.contract import Tensors
-from mmlego.models.layers.frontend import Encoded, FrontEnd
+from mmlego.models.contract import Tensors, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.tokenizers import linear
-
-Loss = Callable[[Tensor, Tensors], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Run:
     traces: Sequence[Trace]
 
 
-class AMC(nn.Module):
+class AMC(FusionModel):
     """Adaptive modality token re-balancing.
 
     Every modality becomes N tokens of width D, which a transformer layer of its own reads. Shared
@@ -67,13 +64,11 @@ class AMC(nn.Module):
         **options: Any,
     ) -> None:
         """Build the parameters."""
-        super().__init__()
-        check_sizes("AMC", n_outputs=n_outputs)
-        self.options = chosen = AMCOptions(**options)
-        self.front = FrontEnd(
-            "AMC",
+        chosen = AMCOptions(**options)
+        super().__init__(
             widths,
-            kinds,
+            n_outputs,
+            kinds=kinds,
             tokens=chosen.tokens,
             width=chosen.width,
             heads=chosen.heads,
@@ -84,58 +79,35 @@ class AMC(nn.Module):
             missing_tokens=chosen.missing_tokens,
             patch=chosen.patch,
         )
+        self.options = chosen
         self.blocks = nn.ModuleList(
             SharedBlock(chosen.width, layer, chosen) for layer in range(chosen.layers)
         )
-        modalities = len(self.front.names)
+        modalities = len(self.names)
         if chosen.token_score == "strict_fusion" and modalities > 1:
             self.register_buffer("donors", fixed_donors(modalities, chosen.tokens))
         self.head = linear(modalities * chosen.width, n_outputs)
         self._rebalancing = True
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Modalities in the order of the model."""
-        return self.front.names
-
     def rebalance(self, on: bool) -> None:
         """Switch re-balancing on or off, for a warm-up without it."""
         self._rebalancing = bool(on)
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k).
+    def predict(self, batch: Encoded) -> Tensor:
+        """Return logits (b, k) of a batch of tokens."""
+        return self._run(batch, self.options.rule).logits
 
-        Args:
-            inputs: Values by modality; a modality left out is absent for all samples.
-            present: (b,) bool by modality; one that is not named is present in every sample.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
-        """
-        return self.run(inputs, present, masks).logits
-
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None = None,
-        masks: Tensors | None = None,
-        target: Tensors | None = None,
-        loss: Loss | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return logits (b, k) and the weighted further terms of the loss; see ``forward``.
+    def fuse(self, encoded: Encoded) -> tuple[Tensor, Terms]:
+        """Return logits (b, k) and the weighted further terms of the loss.
 
         The terms are ``instance`` and ``token`` (contrastive, of two modalities or more),
         ``balance`` (of experts) and ``sparsity`` (of learned scores); those of weight 0 are left
-        out. Target and task loss are not needed.
+        out.
         """
         chosen = self.options
-        run = self.run(inputs, present, masks)
+        run = self._run(encoded, chosen.rule)
         terms = {}
-        tokens, here = run.encoded.tokens, run.encoded.here
+        tokens, here = encoded.tokens, encoded.here
         if len(self.names) > 1 and chosen.instance_weight:
             terms["instance"] = chosen.instance_weight * instance_loss(
                 tokens, here, chosen.contrast
@@ -180,7 +152,9 @@ class AMC(nn.Module):
         """Return logits and all that led to them; see ``trace``."""
         rule = self.options.rule
         rule = replace(rule, importance=importance) if importance else rule
-        encoded = self.front.read(inputs, present, masks)
+        return self._run(self.read(inputs, present, masks), rule)
+
+    def _run(self, encoded: Encoded, rule: Rule) -> Run:
         x, here = encoded.tokens, encoded.here
         passes, traces = [], []
         for block, exchanges in zip(self.blocks, self._exchanges(), strict=True):

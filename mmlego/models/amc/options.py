@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose, number
-from mmlego.models.amc.attention import ATTENTIONS, check_heads
 from mmlego.models.amc.contrastive import Contrast
 from mmlego.models.amc.rebalancing import SCORE_AXES, Rule
 from mmlego.models.amc.scores import TOKEN_SCORES
 from mmlego.models.checks import check_dropout, check_sizes
+from mmlego.models.layers.attention import ATTENTIONS, check_heads
 from mmlego.models.layers.experts import GATE_NORMS
 
 FEED_FORWARDS = ("experts", "dense")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmlego.errors import SettingsError
-from mmlego.lego.profiles import choose
+from mmlego.lego.profiles import choose, yes_or_no
 
 IMPORTANCES = ("mean", "std", "max", "equal")
 K_RULES = ("literal", "inverse", "retain", "positionwise", "none")
@@ -51,10 +50,7 @@ class Rule:
         choose("k_rule", self.k_rule, K_RULES)
         choose("tie", self.tie, TIES)
         choose("missing_mode", self.missing_mode, MISSING_MODES)
-        if not isinstance(self.only_if_better, bool):
-            raise SettingsError(
-                f"only_if_better: expected True or False, got {self.only_if_better!r}"
-            )
+        yes_or_no("only_if_better", self.only_if_better)
 
 
 @dataclass(frozen=True)

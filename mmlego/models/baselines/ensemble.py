@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlego.errors import ModalityError, SettingsError, ShapeError
+from mmlego.models.contract import Tensors, spread
 from mmlego.models.encoders.unimodal import Unimodal, call_with_mask
 from mmlego.models.presence import check_batch
 
 AVERAGES = ("logits", "probabilities", "hazards")
-Tensors = Mapping[str, Tensor]
 
 
 class Ensemble(nn.Module):
@@ -51,12 +51,7 @@ class Ensemble(nn.Module):
     def forward(
         self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
     ) -> Tensor:
-        """Return logits (b, k).
-
-        Args:
-            inputs: Values by modality; a modality left out is absent for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
+        """Return logits (b, k); arguments as for ``MultimodalModel.forward``.
 
         Raises:
             ModalityError: If a name is unknown or a sample has no modality.
@@ -81,7 +76,10 @@ class Ensemble(nn.Module):
     def _average(self, outputs: Tensors, flags: Tensors) -> Tensor:
         if self.average == "logits":
             count = torch.stack([flags[name] for name in outputs]).sum(dim=0)
-            return sum(_spread(y, flags[name], 0.0) for name, y in outputs.items()) / count[:, None]
+            return (
+                sum(spread(y, flags[name], y.new_zeros(())) for name, y in outputs.items())
+                / count[:, None]
+            )
         if self.average == "probabilities":
             return _log_mean(outputs, flags, lambda y: F.log_softmax(y, dim=1))
         # logit(mean h) = log mean h - log mean (1 - h), each from log-sigmoids: stable at 0 and 1
@@ -90,14 +88,10 @@ class Ensemble(nn.Module):
         )
 
 
-def _spread(values: Tensor, flag: Tensor, fill: float) -> Tensor:
-    """Return (b, k): the given rows where the flag is True, ``fill`` elsewhere."""
-    out = values.new_full((flag.shape[0], values.shape[1]), fill)
-    return out.index_copy(0, flag.nonzero().flatten(), values)
-
-
 def _log_mean(outputs: Tensors, flags: Tensors, log: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the log of the mean over present members of exp(log(y)), (b, k)."""
-    logs = torch.stack([_spread(log(y), flags[name], -torch.inf) for name, y in outputs.items()])
+    logs = torch.stack(
+        [spread(log(y), flags[name], y.new_tensor(-torch.inf)) for name, y in outputs.items()]
+    )
     count = torch.stack([flags[name] for name in outputs]).sum(dim=0)
     return torch.logsumexp(logs, dim=0) - count[:, None].to(logs.dtype).log()

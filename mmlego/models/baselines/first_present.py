@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mmlego.errors import ModalityError
+from mmlego.models.contract import Tensors
+from mmlego.models.encoders.unimodal import call_with_mask
+from mmlego.models.presence import check_batch
 
 
 class OnItsOwn(nn.Module):
@@ -44,42 +48,23 @@ class FirstPresent(nn.Module):
         self.models = nn.ModuleDict(models)
 
     def forward(
-        self,
-        inputs: Mapping[str, Tensor],
-        present: Mapping[str, Tensor] | None = None,
-        masks: Mapping[str, Tensor] | None = None,
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
     ) -> Tensor:
-        """Return logits ``(b, k)``.
+        """Return logits ``(b, k)``; arguments as for ``MultimodalModel.forward``.
 
         Raises:
             ModalityError: If a modality is unknown, or a sample has none.
         """
-        unknown = sorted(set(inputs) - set(self.models))
-        if unknown:
-            raise ModalityError(
-                f"inputs: expected modalities of {list(self.models)}, got {unknown}; leave them out"
-            )
-        batch = len(next(iter(inputs.values())))
-        open_rows = torch.ones(batch, dtype=torch.bool)
+        flags = check_batch("FirstPresent", tuple(self.models), inputs, present)
+        waiting = torch.ones_like(next(iter(flags.values())))
         logits: Tensor | None = None
         for name, model in self.models.items():
-            if name not in inputs:
-                continue
-            here = present[name] if present and name in present else torch.ones_like(open_rows)
-            rows = open_rows.to(here.device) & here
-            if not rows.any():
+            rows = waiting & flags[name]
+            if not bool(rows.any()):
                 continue
             mask = masks[name][rows] if masks and name in masks else None
-            part = _answer(model, inputs[name][rows], mask)
-            logits = part.new_zeros(batch, part.shape[1]) if logits is None else logits
+            part = call_with_mask(f"modality '{name}'", model, inputs[name][rows], mask)
+            logits = part.new_zeros(len(rows), part.shape[1]) if logits is None else logits
             logits = logits.index_put((rows.nonzero().squeeze(1),), part)
-            open_rows = open_rows.to(here.device) & ~here
-        if logits is None or open_rows.any():
-            raise ModalityError(
-                "inputs: a sample has none of the modalities; drop it before predicting"
-            )
-        return logits
-
-
-def _answer(model: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
-    return model(x) if mask is None else model(x, mask=mask)
+            waiting = waiting & ~rows
+        return cast(Tensor, logits)  # every sample has a modality, or check_batch had raised

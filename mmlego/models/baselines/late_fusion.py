@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose
 from mmlego.models.checks import check_dropout, check_sizes
-from mmlego.models.contract import Tensors, check_kinds, read_batch
+from mmlego.models.contract import MultimodalModel, Part
 from mmlego.models.encoders.amil import ABMILEncoder
 from mmlego.models.encoders.snn import SNNEncoder
 from mmlego.models.layers.plain import relu_layers
@@ -21,7 +21,7 @@ SNN_DEPTH = 4
 REDUCED = 32
 
 
-class LateFusion(nn.Module):
+class LateFusion(MultimodalModel):
     """Encode tables by an SNN, bags and series by attention pooling, and classify all together.
 
     A modality that a sample lacks is replaced by a learned vector that starts at zero, wherever its
@@ -61,12 +61,10 @@ class LateFusion(nn.Module):
             ModalityError: If there is no modality, or a name cannot name a sub-module.
             SettingsError: If the number of modalities does not fit, or an argument is out of range.
         """
-        super().__init__()
-        check_sizes("LateFusion", n_outputs=n_outputs, width=width)
+        super().__init__(widths, n_outputs, kinds)
+        check_sizes("LateFusion", width=width)
         check_dropout("LateFusion", dropout)
         choose("LateFusion: fusion", fusion, FUSIONS)
-        self.kinds = check_kinds("LateFusion", widths, kinds)
-        self.widths = dict(widths)
         _check_number(fusion, hidden, tuple(widths))
         self.encoders = nn.ModuleDict(
             {name: _encoder(self.kinds[name], c, width, dropout) for name, c in widths.items()}
@@ -79,23 +77,10 @@ class LateFusion(nn.Module):
             self.fuse = Concatenation(len(widths) * width, width if hidden else None)
         self.head = nn.Linear(self.fuse.out_dim, n_outputs)
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k).
-
-        Args:
-            inputs: Values by modality, (b, c) or (b, n, c); one left out is absent for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
-        """
-        parts = read_batch("LateFusion", self.widths, self.kinds, inputs, present, masks)
+    def predict(self, batch: Mapping[str, Part]) -> Tensor:
+        """Return logits (b, k) of the parts of a batch."""
         encoded = [
-            part.encode(self.encoders[name], self.absent[name]) for name, part in parts.items()
+            part.encode(self.encoders[name], self.absent[name]) for name, part in batch.items()
         ]
         return self.head(self.fuse(encoded))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmlego.errors import ModalityError, SettingsError
 from mmlego.models.checks import check_dropout, check_sizes
-from mmlego.models.contract import Part, Tensors, check_kinds, read_batch, spread
+from mmlego.models.contract import MultimodalModel, Part, spread
 from mmlego.models.encoders.amil import GatedAttention
 from mmlego.models.encoders.snn import SNNEncoder
 from mmlego.models.layers.plain import relu_layers
@@ -18,7 +18,7 @@ from mmlego.models.layers.plain import relu_layers
 TRANSFORMER_LAYERS = 2
 
 
-class MCAT(nn.Module):
+class MCAT(MultimodalModel):
     """Genomic-guided co-attention: N tokens, one per table, query the instances of one bag.
 
     What the tokens receive, and the tokens themselves, pass a Transformer each, are pooled over
@@ -66,15 +66,11 @@ class MCAT(nn.Module):
                 name a sub-module.
             SettingsError: If an argument is out of range.
         """
-        super().__init__()
-        check_sizes(
-            "MCAT", n_outputs=n_outputs, width=width, heads=heads, ff_dim=ff_dim, attn_dim=attn_dim
-        )
+        super().__init__(widths, n_outputs, kinds)
+        check_sizes("MCAT", width=width, heads=heads, ff_dim=ff_dim, attn_dim=attn_dim)
         check_dropout("MCAT", dropout)
         if width % heads:
             raise SettingsError(f"MCAT: expected heads that divide width {width}, got {heads}")
-        self.kinds = check_kinds("MCAT", widths, kinds)
-        self.widths = dict(widths)
         self.tables, self.bag = _roles(self.kinds)
         self.tokens = nn.ModuleDict(
             {
@@ -94,24 +90,10 @@ class MCAT(nn.Module):
         self.classify = relu_layers(2 * width, width, width)
         self.head = nn.Linear(width, n_outputs)
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k).
-
-        Args:
-            inputs: Values by modality, (b, c) or (b, n, c); one left out is absent for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
-        """
-        parts = read_batch("MCAT", self.widths, self.kinds, inputs, present, masks)
-        bag = parts.pop(self.bag)
-        tokens, valid = self._tokens(parts)
-        both = [self._ask(bag, tokens, valid), self.asking(tokens, valid)]
+    def predict(self, batch: Mapping[str, Part]) -> Tensor:
+        """Return logits (b, k) of the parts of a batch."""
+        tokens, valid = self._tokens({name: batch[name] for name in self.tables})
+        both = [self._ask(batch[self.bag], tokens, valid), self.asking(tokens, valid)]
         return self.head(self.classify(torch.cat(both, dim=1)))
 
     def _tokens(self, parts: Mapping[str, Part]) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -10,15 +10,14 @@ from torch import Tensor, nn
 
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_dropout, check_sizes
-from mmlego.models.contract import Part, Tensors, check_kinds, read_batch
-from mmlego.models.layers.plain import relu_layers
+from mmlego.models.contract import Loss, MultimodalModel, Part, Tensors, Terms
+from mmlego.models.layers.plain import masked_mean, relu_layers
 
-Loss = Callable[[Tensor, Tensors], Tensor]
 STATE_ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU}
 CHANGE_SCALE = 0.01
 
 
-class MultiModN(nn.Module):
+class MultiModN(MultimodalModel):
     """A learned state that the encoder of each modality updates in turn, decoded to logits.
 
     An update is linear in the features of its modality and the state before it, joined side by
@@ -63,15 +62,13 @@ class MultiModN(nn.Module):
             ModalityError: If there is no modality, or a kind is unknown.
             SettingsError: If an argument is out of range.
         """
-        super().__init__()
-        check_sizes("MultiModN", n_outputs=n_outputs, state_width=state_width, layers=len(hidden))
+        super().__init__(widths, n_outputs, kinds)
+        check_sizes("MultiModN", state_width=state_width, layers=len(hidden))
         check_sizes("MultiModN", **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         check_dropout("MultiModN", dropout)
         choose("MultiModN: state_activation", state_activation, tuple(STATE_ACTIVATIONS))
         number("MultiModN: err_penalty", err_penalty, low=0.0)
         number("MultiModN: state_change_penalty", state_change_penalty, low=0.0)
-        self.kinds = check_kinds("MultiModN", widths, kinds)
-        self.widths = dict(widths)
         self.err_penalty = err_penalty
         self.state_change_penalty = state_change_penalty
         self.state = nn.Parameter(torch.randn(state_width))
@@ -84,21 +81,9 @@ class MultiModN(nn.Module):
         self.activation = STATE_ACTIVATIONS[state_activation]()
         self.decoder = nn.Linear(state_width, n_outputs)
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k) of the last state.
-
-        Args:
-            inputs: Values by modality, (b, c) or (b, n, c); one left out is absent for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
-        """
-        return self.decoder(self._states(inputs, present, masks)[-1])
+    def predict(self, batch: Mapping[str, Part]) -> Tensor:
+        """Return logits (b, k) of the last state."""
+        return self.decoder(self._states(batch)[-1])
 
     def forward_with_auxiliary(
         self,
@@ -107,7 +92,7 @@ class MultiModN(nn.Module):
         masks: Tensors | None,
         target: Tensors,
         loss: Loss,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Terms]:
         """Return logits (b, k) of the last state, and what training adds to their loss.
 
         With states s_0 to s_M and L_m the loss of decoding s_m, the objective is ``err_penalty *
@@ -127,7 +112,7 @@ class MultiModN(nn.Module):
             ModalityError: As for ``forward``.
             ShapeError: As for ``forward``.
         """
-        states = self._states(inputs, present, masks)
+        states = self._states(self.read(inputs, present, masks))
         *before, logits = (self.decoder(state) for state in states)
         final = loss(logits, target)
         losses = torch.stack([*(loss(each, target) for each in before), final])
@@ -137,11 +122,8 @@ class MultiModN(nn.Module):
             terms["state_change"] = CHANGE_SCALE * self.state_change_penalty * changes.mean()
         return logits, terms
 
-    def _states(
-        self, inputs: Tensors, present: Tensors | None, masks: Tensors | None
-    ) -> list[Tensor]:
+    def _states(self, parts: Mapping[str, Part]) -> list[Tensor]:
         """Return the states (b, state_width) before the first modality and after each."""
-        parts = read_batch("MultiModN", self.widths, self.kinds, inputs, present, masks)
         batch = len(next(iter(parts.values())).here)
         states = [self.state.expand(batch, -1)]
         for name, part in parts.items():
@@ -153,12 +135,6 @@ class MultiModN(nn.Module):
         if part.values is None:
             return state
         features = self.encoders[name](part.values)
-        features = features if part.mask is None else _mean(features, part.mask)
+        features = features if part.mask is None else masked_mean(features, part.mask)
         new = self.activation(self.updates[name](torch.cat([features, state], dim=1)))
         return torch.where(part.here[:, None], new, state)
-
-
-def _mean(features: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (b, w) of features (b, n, w) over valid instances, 0 where there is none."""
-    valid = mask[..., None].to(features.dtype)
-    return (features * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0)

@@ -13,7 +13,7 @@ from mmlego.lego import checks
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose
 from mmlego.models.checks import check_dropout, check_sizes
-from mmlego.models.contract import KINDS, Part, Tensors, check_kinds, read_batch
+from mmlego.models.contract import KINDS, MultimodalModel, Part, Tensors
 from mmlego.models.dynamics.image import (
     CHANNELS,
     ImageEncoder,
@@ -23,6 +23,7 @@ from mmlego.models.dynamics.image import (
     random_flips,
 )
 from mmlego.models.dynamics.options import FILLS, by_modality, fill_values
+from mmlego.models.layers.plain import masked_mean
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Reading:
         Instances of a bag are averaged first, so that a sample counts the same whatever its size.
         """
         assert self.gate is not None, "asked of gated branches only"
-        per_sample = self.gate if self.mask is None else _mean(self.gate, self.mask)
+        per_sample = self.gate if self.mask is None else masked_mean(self.gate, self.mask)
         rows = per_sample[self.here]
         return rows.mean() if len(rows) else self.hidden.new_zeros(())
 
@@ -94,7 +95,7 @@ class Branch(nn.Module):
             values = random_flips(values)
         gate = None if self.gate is None else self.gate(values)
         hidden = self.encoder(values if gate is None else gate * values).relu()
-        hidden = hidden if mask is None else _mean(hidden, mask)
+        hidden = hidden if mask is None else masked_mean(hidden, mask)
         return Reading(part.here, drop(hidden, dropout, True), gate, mask)
 
     def _filled(self, part: Part) -> tuple[Tensor, Tensor | None]:
@@ -109,7 +110,7 @@ class Branch(nn.Module):
         return values, None if part.mask is None else part.mask | ~here[:, None]
 
 
-class BranchedModel(nn.Module):
+class BranchedModel(MultimodalModel):
     """What multimodal dynamics and its static rival share: branches side by side, one classifier.
 
     The logits are an affine map of all branches joined side by side, each of which sees one
@@ -122,43 +123,42 @@ class BranchedModel(nn.Module):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None,
-        gated: bool,
-        hidden: int | Mapping[str, int],
-        dropout: float,
-        missing_fill: str,
-        means: Mapping[str, Sequence[float]] | None,
-        mask_weight: bool,
-        image_size: int,
+        kinds: Mapping[str, str] | None = None,
+        gated: bool = False,
+        hidden: int | Mapping[str, int] = 256,
+        dropout: float = 0.5,
+        missing_fill: str = "train_mean",
+        means: Mapping[str, Sequence[float]] | None = None,
+        mask_weight: bool = False,
+        image_size: int = 64,
         patch: int = 8,
     ) -> None:
-        """Build untrained branches and the classifier; the arguments are those of ``MMDynamics``.
+        """Build untrained branches and the classifier.
 
         Args:
-            widths: Number of features by modality.
-            n_outputs: Number of logits k.
-            kinds: Kind by modality.
+            widths: Number of features by modality; 3, the channels, for images.
+            n_outputs: Number of logits k: classes, time bins, or 1 for a Cox risk.
+            kinds: ``tabular``, ``bag``, ``series`` or ``image`` by modality; None = tables.
             gated: Whether features are weighted.
-            hidden: Width of the hidden features.
-            dropout: Dropout on them.
-            missing_fill: What stands in for an absent modality.
-            means: Training means for that.
-            mask_weight: Whether an absent modality is dropped instead.
-            image_size: Side of an image.
-            patch: Side of a patch.
+            hidden: Width of the hidden features, one for all or by modality.
+            dropout: Dropout on them, in [0, 1).
+            missing_fill: What stands in for an absent modality: ``train_mean``, ``zero``, or
+                ``grey``, which is 0.5. Images without a given mean are grey instead.
+            means: Training means of the features by modality, for ``train_mean``; a modality
+                without has zeros, the means of standardized features.
+            mask_weight: Multiply a modality by 0 where it is absent, which drops it exactly.
+            image_size: Height and width of images in pixels, a multiple of 16.
+            patch: Side of the patches of an image that share a weight, 8 or 4 pixels.
 
         Raises:
             ModalityError: If there is no modality, or a name is unknown or cannot name a module.
             SettingsError: If an argument is out of range.
         """
-        super().__init__()
-        owner = type(self).__name__
-        check_sizes(owner, n_outputs=n_outputs)
+        super().__init__(widths, n_outputs, kinds, (*KINDS, "image"))
+        owner = self.owner
         check_dropout(owner, dropout)
         choose(f"{owner}: missing_fill", missing_fill, FILLS)
         check_image_options(owner, image_size, patch)
-        self.kinds = check_kinds(owner, widths, kinds, (*KINDS, "image"))
-        self.widths = dict(widths)
         self.dropout = dropout
         self.mask_weight = mask_weight
         self.image_size = image_size
@@ -174,15 +174,23 @@ class BranchedModel(nn.Module):
             )
         self.head = affine(sum(self.hidden.values()), n_outputs)
 
-    def _read(
-        self, inputs: Tensors, present: Tensors | None, masks: Tensors | None, *, noisy: bool
-    ) -> dict[str, Reading]:
-        """Return what every branch reads; ``noisy`` turns on dropout and flips."""
-        owner = type(self).__name__
-        parts = read_batch(owner, self.widths, self.kinds, inputs, present, masks)
+    def read(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> dict[str, Part]:
+        """Return the parts of a batch.
+
+        Raises:
+            ShapeError: As for ``forward``; also if a present image has another size or values
+                outside [0, 1].
+        """
+        parts: dict[str, Part] = super().read(inputs, present, masks)
         for name, part in parts.items():
             if self.kinds[name] == "image" and part.values is not None:
                 check_pixels(f"modality '{name}'", part.values, self.image_size)
+        return parts
+
+    def _readings(self, parts: Mapping[str, Part], *, noisy: bool) -> dict[str, Reading]:
+        """Return what every branch makes of its part; ``noisy`` turns on dropout and flips."""
         dropout = self.dropout if noisy else 0.0
         return {
             name: self.branches[name](part, dropout=dropout, flip=noisy)
@@ -224,8 +232,3 @@ def _branch(
     sides = (width, image_size, image_size)
     windows = ImageGate(patch) if gated else None
     return Branch(sides, fill[:, None, None], windows, ImageEncoder(image_size, hidden))
-
-
-def _mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (b, w) of x (b, n, w) over the instances of the mask, one or more each."""
-    return x.masked_fill(~mask[..., None], 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)

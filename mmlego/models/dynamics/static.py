@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from mmlego.lego.profiles import number
-from mmlego.models.contract import Tensors
+from mmlego.models.contract import Part
 from mmlego.models.dynamics.branch import BranchedModel
 from mmlego.models.dynamics.options import by_modality
 
@@ -27,45 +28,22 @@ class MMStatic(BranchedModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         weights: Mapping[str, float] | None = None,
-        hidden: int | Mapping[str, int] = 256,
-        dropout: float = 0.5,
-        missing_fill: str = "train_mean",
-        means: Mapping[str, Sequence[float]] | None = None,
-        mask_weight: bool = False,
-        image_size: int = 64,
+        **branches: Any,
     ) -> None:
         """Build an untrained network.
 
         Args:
-            widths: Number of features by modality; 3, the channels, for images.
+            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, and further options.
             n_outputs: Number of logits k: classes or time bins.
-            kinds: ``tabular``, ``bag``, ``series`` or ``image`` by modality; None = tables.
             weights: Weight of each modality, 0 or more; None = 1 each.
-            hidden: Width of the hidden features, one for all or by modality.
-            dropout: Dropout on them, in [0, 1).
-            missing_fill: As for ``MMDynamics``.
-            means: As for ``MMDynamics``.
-            mask_weight: As for ``MMDynamics``.
-            image_size: Height and width of images in pixels, a multiple of 16.
+            **branches: Options of ``BranchedModel``, without ``gated``.
 
         Raises:
             ModalityError: If there is no modality, or a name is unknown or cannot name a module.
             SettingsError: If an argument is out of range.
         """
-        super().__init__(
-            widths,
-            n_outputs,
-            kinds=kinds,
-            gated=False,
-            hidden=hidden,
-            dropout=dropout,
-            missing_fill=missing_fill,
-            means=means,
-            mask_weight=mask_weight,
-            image_size=image_size,
-        )
+        super().__init__(widths, n_outputs, gated=False, **branches)
         chosen = by_modality(
             "MMStatic", "weights", 1.0 if weights is None else weights, tuple(widths)
         )
@@ -73,21 +51,6 @@ class MMStatic(BranchedModel):
             number(f"MMStatic: weights['{name}']", weight, low=0.0)
         self.weights = {name: float(weight) for name, weight in chosen.items()}
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k).
-
-        Args:
-            inputs: Values by modality, (b, c), (b, n, c) or (b, 3, s, s); one left out is absent
-                for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, a valid entry is not finite, or a present image
-                has another size or values outside [0, 1].
-        """
-        readings = self._read(inputs, present, masks, noisy=self.training)
-        return self._fuse(readings, self.weights)
+    def predict(self, batch: Mapping[str, Part]) -> Tensor:
+        """Return logits (b, k) of the parts of a batch."""
+        return self._fuse(self._readings(batch, noisy=self.training), self.weights)

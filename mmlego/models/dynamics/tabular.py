@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose
-from mmlego.models.contract import Tensors
+from mmlego.models.contract import Loss, Part, Tensors, Terms
 from mmlego.models.dynamics.branch import BranchedModel, Reading, affine
 from mmlego.models.dynamics.confidence import true_confidence
 from mmlego.models.dynamics.options import loss_weights as checked_weights
@@ -20,7 +21,6 @@ GATED = ("both", "feature")
 CONFIDENT = ("both", "modality")
 ACTIVATIONS = {"none": nn.Identity, "sigmoid": nn.Sigmoid}
 WEIGHTINGS = ("predicted", "oracle")
-Loss = Callable[[Tensor, Tensors], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,31 +69,21 @@ class MMDynamics(BranchedModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         variant: str = "both",
-        hidden: int | Mapping[str, int] = 256,
-        dropout: float = 0.5,
         tcp_activation: str = "none",
         detach_tcp: bool = False,
         weighting: str = "predicted",
         loss_weights: Mapping[str, float] | None = None,
         tcp_events_only: bool = False,
-        missing_fill: str = "train_mean",
-        means: Mapping[str, Sequence[float]] | None = None,
-        mask_weight: bool = False,
-        image_size: int = 64,
-        patch: int = 8,
+        **branches: Any,
     ) -> None:
         """Build an untrained network.
 
         Args:
-            widths: Number of features by modality; 3, the channels, for images.
+            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, and further options.
             n_outputs: Number of logits k: classes, time bins, or 1 for a Cox risk.
-            kinds: ``tabular``, ``bag``, ``series`` or ``image`` by modality; None = tables.
             variant: ``both``; ``feature``, gate and its loss only; ``modality``, confidence and its
                 loss only; ``none``. A part that a variant lacks is not built.
-            hidden: Width of the hidden features, one for all or by modality.
-            dropout: Dropout on them, in [0, 1).
             tcp_activation: What bounds a confidence: ``none``, as published, or ``sigmoid``.
             detach_tcp: Keep the error of the confidence from moving the unimodal classifiers.
             weighting: ``predicted``, or ``oracle``: the true confidence weighs the modality, which
@@ -101,13 +91,7 @@ class MMDynamics(BranchedModel):
             loss_weights: Weights of the parts ``final``, ``feature`` and ``modality`` of the loss,
                 0 or more; 1 where not given.
             tcp_events_only: Train confidences on samples with an observed event only (survival).
-            missing_fill: What stands in for an absent modality: ``train_mean``, ``zero``, or
-                ``grey``, which is 0.5. Images without a given mean are grey instead.
-            means: Training means of the features by modality, for ``train_mean``; a modality
-                without has zeros, the means of standardized features.
-            mask_weight: Multiply a modality by 0 where it is absent, which drops it exactly.
-            image_size: Height and width of images in pixels, a multiple of 16.
-            patch: Side of the patches that share a weight, 8 or 4 pixels.
+            **branches: Options of ``BranchedModel``, without ``gated``, which follows ``variant``.
 
         Raises:
             ModalityError: If there is no modality, or a name is unknown or cannot name a module.
@@ -116,19 +100,7 @@ class MMDynamics(BranchedModel):
         choose("MMDynamics: variant", variant, VARIANTS)
         choose("MMDynamics: tcp_activation", tcp_activation, ACTIVATIONS)
         choose("MMDynamics: weighting", weighting, WEIGHTINGS)
-        super().__init__(
-            widths,
-            n_outputs,
-            kinds=kinds,
-            gated=variant in GATED,
-            hidden=hidden,
-            dropout=dropout,
-            missing_fill=missing_fill,
-            means=means,
-            mask_weight=mask_weight,
-            image_size=image_size,
-            patch=patch,
-        )
+        super().__init__(widths, n_outputs, gated=variant in GATED, **branches)
         _check_oracle(weighting, variant, n_outputs)
         self.variant = variant
         self.detach_tcp = detach_tcp
@@ -140,29 +112,18 @@ class MMDynamics(BranchedModel):
         self.classifiers = nn.ModuleDict({n: affine(w, n_outputs) for n, w in sizes.items()})
         self.regressors = nn.ModuleDict({n: affine(w, 1) for n, w in sizes.items()})
 
-    def forward(
-        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
-    ) -> Tensor:
-        """Return logits (b, k).
-
-        Args:
-            inputs: Values by modality, (b, c), (b, n, c) or (b, 3, s, s); one left out is absent
-                for all samples.
-            present: (b,) bool by modality; None = every sample has everything that was passed.
-            masks: (b, n) bool by modality, True = a valid instance.
+    def predict(self, batch: Mapping[str, Part]) -> Tensor:
+        """Return logits (b, k) of the parts of a batch.
 
         Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
             SettingsError: If true confidences weigh the modalities.
-            ShapeError: If a shape or type is wrong, a valid entry is not finite, or a present image
-                has another size or values outside [0, 1].
         """
         if self.weighting == "oracle":
             raise SettingsError(
                 "MMDynamics: expected weighting 'predicted' to predict without a target, got "
                 "'oracle'; call explain(inputs, present, masks, target=...).logits"
             )
-        readings = self._read(inputs, present, masks, noisy=self.training)
+        readings = self._readings(batch, noisy=self.training)
         return self._fuse(readings, self._weights({}, self._confidences(readings), None))
 
     def forward_with_auxiliary(
@@ -172,7 +133,7 @@ class MMDynamics(BranchedModel):
         masks: Tensors | None,
         target: Tensors,
         loss: Loss,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Terms]:
         """Return logits (b, k), and what training adds to their loss, as scalars by name.
 
         * ``features``: per modality the mean of the gate, summed.
@@ -196,7 +157,7 @@ class MMDynamics(BranchedModel):
             SettingsError: If the target does not go with the number of outputs or the options.
             ShapeError: As for ``forward``, or if the target has a wrong shape or type.
         """
-        readings = self._read(inputs, present, masks, noisy=self.training)
+        readings = self._readings(self.read(inputs, present, masks), noisy=self.training)
         unimodal, confidence = self._unimodal(readings), self._confidences(readings)
         logits = self._fuse(readings, self._weights(unimodal, confidence, target))
         terms = self._terms(readings, unimodal, confidence, target, loss)
@@ -227,7 +188,7 @@ class MMDynamics(BranchedModel):
             SettingsError: If a target is needed and there is none, or it does not fit.
             ShapeError: As for ``forward``.
         """
-        readings = self._read(inputs, present, masks, noisy=False)
+        readings = self._readings(self.read(inputs, present, masks), noisy=False)
         unimodal, confidence = self._unimodal(readings), self._confidences(readings)
         return Explanation(
             logits=self._fuse(readings, self._weights(unimodal, confidence, target)),

@@ -181,6 +181,12 @@ class SparseExperts(nn.Module):
         scale = F.softplus(x @ self.noise) + _NOISE_FLOOR if self.training else None
         return noisy_top_k(x @ self.router, self.top_k, scale=scale, gate_norm=self.gate_norm)
 
+    def routed(self, x: Tensor) -> tuple[Tensor, Routing]:
+        """Return tokens (..., w) of tokens (..., w), and where all of them went, in a row."""
+        flat = x.flatten(0, -2)
+        routing = self.route(flat)
+        return self.mix(flat, routing).view_as(x), routing
+
     def mix(self, x: Tensor, routing: Routing) -> Tensor:
         """Return the weighted sum (t, w) of what the chosen experts make of tokens (t, w)."""
         # Tokens are sorted by expert once, so that each expert is one product of matrices.

@@ -1,15 +1,25 @@
-"""What every model that fuses tokens shares: tokens of all modalities, and who has which."""
+"""What every model that fuses tokens shares: tokens of all modalities, and how a batch comes in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmlego.errors import SettingsError
-from mmlego.models.contract import KINDS, Tensors, check_kinds, read_batch
+from mmlego.models.checks import check_dropout, check_sizes
+from mmlego.models.contract import (
+    KINDS,
+    Loss,
+    MultimodalModel,
+    Tensors,
+    Terms,
+    check_kinds,
+    read_batch,
+)
 from mmlego.models.layers.tokenizers import Tokenizer, build_tokenizer
 from mmlego.models.layers.transformer import VanillaLayer
 
@@ -111,27 +121,92 @@ class FrontEnd(nn.Module):
             }
         )
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Modalities in the order of the model."""
-        return tuple(self.kinds)
-
     def read(
         self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
     ) -> Encoded:
-        """Return the tokens of a batch.
-
-        Args:
-            inputs: Values by modality; one left out is absent for all samples.
-            present: (b,) bool by modality; one that is not named is present in every sample.
-            masks: (b, n) bool by modality, True = a valid instance.
-
-        Raises:
-            ModalityError: If a name is unknown or a sample has no modality.
-            ShapeError: If a shape or type is wrong, or a valid entry is not finite.
-        """
+        """Return the tokens of a batch; see ``MultimodalModel.forward``."""
         parts = read_batch(self.owner, self.widths, self.kinds, inputs, present, masks)
         tokens = [self.own[name](self.tokenizers[name](part)) for name, part in parts.items()]
         return Encoded(
             torch.stack(tokens, dim=1), torch.stack([p.here for p in parts.values()], dim=1)
         )
+
+
+class FusionModel(MultimodalModel):
+    """A model that reads all modalities through the front end of AMC; how they fuse is its own.
+
+    A subclass builds its parts behind ``super().__init__`` and defines ``fuse``. Whatever stands
+    for an absent modality in the tokens is learned unless a subclass says otherwise.
+
+    Args:
+        widths: Features by modality name, of channels for images and volumes; gives the order.
+        n_outputs: Number of logits k: classes or time bins.
+        kinds: "tabular" (b, c), "bag" or "series" (b, n, c), "image" (b, ch, h, w) or "volume"
+            (b, ch, d, h, w) by name; None = all are tables.
+        tokens: Tokens n per modality.
+        width: Width w of a token.
+        heads: Attention heads.
+        dropout: In [0, 1).
+        **front: Further options of ``FrontEnd``.
+
+    Raises:
+        ModalityError: If there is no modality, or a name cannot name a sub-module.
+        SettingsError: If an option is unknown or out of range.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        n_outputs: int,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        tokens: int = 32,
+        width: int = 64,
+        heads: int = 8,
+        dropout: float = 0.1,
+        **front: Any,
+    ) -> None:
+        """Build the front end."""
+        super().__init__(widths, n_outputs, kinds, TOKEN_KINDS)
+        check_sizes(self.owner, tokens=tokens, width=width, heads=heads)
+        check_dropout(self.owner, dropout)
+        self.n_outputs, self.tokens, self.width, self.heads = n_outputs, tokens, width, heads
+        self.dropout = dropout
+        self.front = FrontEnd(
+            self.owner,
+            widths,
+            kinds,
+            tokens=tokens,
+            width=width,
+            heads=heads,
+            dropout=dropout,
+            **front,
+        )
+
+    def fuse(self, encoded: Encoded) -> tuple[Tensor, Terms]:
+        """Return logits (b, k) of a batch of tokens, and weighted further terms of the loss."""
+        raise NotImplementedError
+
+    def read(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> Encoded:
+        """Return the tokens of a batch, as the front end makes them; see ``forward``."""
+        return self.front.read(inputs, present, masks)
+
+    def predict(self, batch: Encoded) -> Tensor:
+        """Return logits (b, k) of a batch of tokens."""
+        return self.fuse(batch)[0]
+
+    def forward_with_auxiliary(
+        self,
+        inputs: Tensors,
+        present: Tensors | None = None,
+        masks: Tensors | None = None,
+        target: Tensors | None = None,
+        loss: Loss | None = None,
+    ) -> tuple[Tensor, Terms]:
+        """Return logits (b, k) and the weighted further terms of the loss, by name.
+
+        Target and task loss are not needed here; see ``forward`` for the rest.
+        """
+        return self.fuse(self.read(inputs, present, masks))

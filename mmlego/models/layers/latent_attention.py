@@ -1,8 +1,9 @@
-"""What the latent-attention baselines share: one update of a latent, and tokens of many widths."""
+"""What the latent-attention baselines share: a latent, its updates, and tokens of many widths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 from mmlego.lego.attention import CrossAttention, FeedForward, Memory
 from mmlego.lego.dropout import dropout as drop
 from mmlego.models.checks import check_dropout, check_sizes
+from mmlego.models.contract import MultimodalModel, Tensors
+from mmlego.models.layers.positions import Tokenizer, Tokens
 
 
 class GeluFeedForward(FeedForward):
@@ -63,19 +66,109 @@ class PaddedAttention(CrossAttention):
         return Memory("plain", keys, values, mask, None, None)
 
 
-def check_options(
-    owner: str, *, self_layers: int, attn_dropout: float, ff_dropout: float, **sizes: int
-) -> None:
-    """Refuse options out of range.
+class LatentModel(MultimodalModel):
+    """A latent array that reads the tokens of all modalities; how it reads them is a subclass's.
+
+    A table is one token; bags and series are one token per instance or step with features of its
+    position. A subclass may name another attention and feed-forward, and builds its layers and the
+    head behind ``super().__init__``.
+
+    Args:
+        widths: Number of features by modality name, in the order of the tokens.
+        n_outputs: Number of logits k: classes or time bins.
+        kinds: "tabular" (b, c), "bag" or "series" (b, n, c) by name; None = all are tables.
+        latent_channels: Rows c of the latent.
+        latent_dim: Width d of the latent.
+        depth: Number of layers.
+        heads: Heads of the cross-attention.
+        dim_head: Width of one of them.
+        self_layers: Layers of latent self-attention at the end of each layer, 0 or more.
+        self_heads: Heads of the self-attention.
+        self_dim_head: Width of one of them.
+        ff_mult: Inner width of the feed-forward as a multiple of d.
+        attn_dropout: Dropout on attention weights, in [0, 1).
+        ff_dropout: Dropout on the feed-forward's output, in [0, 1).
+        bands: Number of frequencies of the position features.
+        max_freq: Twice the highest of these frequencies.
 
     Raises:
-        SettingsError: If a size is below 1, ``self_layers`` below 0, or a dropout outside [0, 1).
+        ModalityError: If there is no modality, or a name cannot name a sub-module.
+        SettingsError: If an option is out of range.
     """
-    check_sizes(owner, **sizes)
-    if self_layers != 0:
-        check_sizes(owner, self_layers=self_layers)
-    for dropout in (attn_dropout, ff_dropout):
-        check_dropout(owner, dropout)
+
+    l1_exempt = ("latent",)
+    attention: type[CrossAttention] = CrossAttention
+    feed_forward: type[FeedForward] = FeedForward
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        n_outputs: int,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        latent_channels: int = 17,
+        latent_dim: int = 126,
+        depth: int = 2,
+        heads: int = 1,
+        dim_head: int = 64,
+        self_layers: int = 1,
+        self_heads: int = 8,
+        self_dim_head: int = 64,
+        ff_mult: int = 4,
+        attn_dropout: float = 0.4,
+        ff_dropout: float = 0.36,
+        bands: int = 2,
+        max_freq: float = 2.0,
+    ) -> None:
+        """Check the options, and build the latent."""
+        super().__init__(widths, n_outputs, kinds)
+        check_sizes(
+            self.owner,
+            latent_channels=latent_channels,
+            latent_dim=latent_dim,
+            depth=depth,
+            heads=heads,
+            dim_head=dim_head,
+            self_heads=self_heads,
+            self_dim_head=self_dim_head,
+            ff_mult=ff_mult,
+        )
+        if self_layers != 0:
+            check_sizes(self.owner, self_layers=self_layers)
+        for dropout in (attn_dropout, ff_dropout):
+            check_dropout(self.owner, dropout)
+        self.latent_dim, self.depth, self.self_layers = latent_dim, depth, self_layers
+        self._cross = partial(
+            self.attention, latent_dim, heads=heads, dim_head=dim_head, dropout=attn_dropout
+        )
+        self._own = partial(
+            CrossAttention,
+            latent_dim,
+            latent_dim,
+            heads=self_heads,
+            dim_head=self_dim_head,
+            dropout=attn_dropout,
+        )
+        self._feed = partial(self.feed_forward, latent_dim, mult=ff_mult, dropout=ff_dropout)
+        self.tokenizer = Tokenizer(self.owner, widths, kinds, bands=bands, max_freq=max_freq)
+        self.latent = nn.Parameter(torch.randn(latent_channels, latent_dim))
+
+    def read(
+        self, inputs: Tensors, present: Tensors | None = None, masks: Tensors | None = None
+    ) -> dict[str, Tokens]:
+        """Return the tokens of every modality that some sample has; see ``forward``."""
+        return self.tokenizer.read(inputs, present, masks, self.latent.dtype)
+
+    def read_layer(self, width: int) -> Update:
+        """Build an update in which the latent reads tokens of ``width`` features."""
+        return Update(self._cross(width), self._feed())
+
+    def self_attention(self, copies: int) -> nn.ModuleList:
+        """Build ``copies`` stacks of updates in which the latent attends to itself."""
+        return nn.ModuleList(
+            nn.ModuleList(Update(self._own(), self._feed()) for _ in range(self.self_layers))
+            for _ in range(copies)
+        )
 
 
 def _project(x: Tensor, pad: Tensor, norm: nn.LayerNorm, weight: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mmlego.models.layers.frontend import FusionModel
 from mmlego.models.token_models.flexmoe import FlexMoE
 from mmlego.models.token_models.fusemoe import FuseMoE
-from mmlego.models.token_models.head import FusionModel
 from mmlego.models.token_models.limoe import LIMoE
 from mmlego.models.token_models.maggate import MAGGate
 from mmlego.models.token_models.mult import MulT

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlego.errors import SettingsError
-from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose, number
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
 from mmlego.models.layers.experts import (
     DenseFeedForward,
     Routing,
@@ -23,8 +22,9 @@ from mmlego.models.layers.experts import (
     chosen_probability,
     squared_variation,
 )
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, PooledHead, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.layers.transformer import AttentionLayer
+from mmlego.models.token_models.head import PooledHead
 
 RESIDUALS = ("prenorm", "official")
 _FEWEST_EXPERTS = 8
@@ -80,7 +80,7 @@ class MissingBank(nn.Module):
         return tokens.index_put((sample, modality), stand_ins)
 
 
-class FlexLayer(nn.Module):
+class FlexLayer(AttentionLayer):
     """Self-attention over the tokens of all modalities, then experts or a dense feed-forward.
 
     Args:
@@ -100,26 +100,19 @@ class FlexLayer(nn.Module):
         feed_forward: SparseExperts | DenseFeedForward,
     ) -> None:
         """Build the parameters."""
-        super().__init__()
-        self.dropout, self.residual = dropout, residual
-        self.norm_attention, self.norm_feed = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SoftmaxAttention(width, heads)
+        super().__init__(width, heads, dropout)
+        self.residual = residual
         self.feed_forward = feed_forward
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing | None]:
         """Return tokens (b, t, w) of tokens (b, t, w), and where they were routed, if they were."""
         update, _ = self.attention(self.norm_attention(x), need_map=False)
-        kept = update if self.residual == "official" else x
-        x = kept + drop(update, self.dropout, self.training)
-        update, routing = self._feed(self.norm_feed(x))
-        return x + drop(update, self.dropout, self.training), routing
-
-    def _feed(self, x: Tensor) -> tuple[Tensor, Routing | None]:
+        x = self.add(update if self.residual == "official" else x, update)
+        feed = self.norm_feed(x)
         if isinstance(self.feed_forward, DenseFeedForward):
-            return self.feed_forward(x), None
-        flat = x.flatten(0, 1)
-        routing = self.feed_forward.route(flat)
-        return self.feed_forward.mix(flat, routing).view_as(x), routing
+            return self.add(x, self.feed_forward(feed)), None
+        update, routing = self.feed_forward.routed(feed)
+        return self.add(x, update), routing
 
 
 class FlexMoE(FusionModel):

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose, number
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
+from mmlego.models.layers.attention import SoftmaxAttention
 from mmlego.models.layers.experts import (
     DenseFeedForward,
     Routing,
@@ -20,8 +21,8 @@ from mmlego.models.layers.experts import (
     balance_loss,
     noisy_top_k,
 )
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms, pool
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.token_models.head import ResidualHead, pool
 
 GATES = ("laplace", "softmax", "gaussian")
 ROUTERS = ("per_modality", "joint", "disjoint")

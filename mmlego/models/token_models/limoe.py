@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_sizes
+from mmlego.models.contract import Terms
 from mmlego.models.layers.experts import Routing, SparseExperts, balance_loss
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.transformer import VanillaLayer
-from mmlego.models.token_models.head import FusionModel, PooledHead, Terms
+from mmlego.models.token_models.head import PooledHead
 from mmlego.models.token_models.layers import ExpertLayer
 
 READINGS = ("joint", "separate")
@@ -35,9 +36,8 @@ class LIMoE(FusionModel):
         the logits is left out; weight and threshold are ours.
 
     Args:
-        widths: Features by modality; gives the order.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
         n_outputs: Number of logits k.
-        kinds: Kind by modality; None = all are tables.
         layers: Number of layers, two or more; the second, fourth, ... have experts.
         reading: ``joint``: attention among the tokens of all modalities; ``separate``: of each by
             itself, as in the original, which then only adds modalities up.
@@ -46,7 +46,7 @@ class LIMoE(FusionModel):
         threshold: Entropy in nats that the mean route of a modality should reach; None = ln(e / 2).
         auxiliary_weight: Of the sum of the further losses, each the mean over the layers that have
             experts.
-        **front: Options of ``FusionModel``.
+        **shared: Options of ``FusionModel``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -58,17 +58,16 @@ class LIMoE(FusionModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         layers: int = 2,
         reading: str = "joint",
         experts: int = 8,
         top_k: int = 1,
         threshold: float | None = None,
         auxiliary_weight: float = 0.04,
-        **front: Any,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
-        super().__init__(widths, n_outputs, kinds=kinds, **front)
+        super().__init__(widths, n_outputs, **shared)
         check_sizes(self.owner, layers=layers, experts=experts, top_k=top_k)
         if layers < 2:
             raise SettingsError(

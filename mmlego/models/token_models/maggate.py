@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from mmlego.lego.dropout import dropout as drop
 from mmlego.lego.profiles import choose
 from mmlego.models.checks import check_dropout
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms
+from mmlego.models.contract import Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.token_models.head import ResidualHead
 
 VARIANTS = ("fusemoe", "original")
 _EPS = 1e-6
@@ -29,15 +30,15 @@ class MAGGate(FusionModel):
     Source: Rahman et al. 2020 (MAG), section 3, and the code of FuseMoE, which AMC compares with.
 
     Args:
-        widths: Features by modality; gives the order in which modalities shift the main one.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options; gives
+            the order in which modalities shift the main one.
         n_outputs: Number of logits k.
-        kinds: Kind by modality; None = all are tables.
         main: Name of the main modality; None = the first. The best single modality on validation
             data is a good choice (ours; none is published).
         variant: ``fusemoe``, see ``ScalarGates``, on mean tokens; ``original``, see
             ``VectorGates``, on the tokens at each position, averaged afterwards.
         gate_dropout: Behind a shift, in [0, 1); .5 in the original.
-        **front: Options of ``FusionModel``.
+        **shared: Options of ``FusionModel``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -49,14 +50,13 @@ class MAGGate(FusionModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         main: str | None = None,
         variant: str = "fusemoe",
         gate_dropout: float = 0.1,
-        **front: Any,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
-        super().__init__(widths, n_outputs, kinds=kinds, **front)
+        super().__init__(widths, n_outputs, **shared)
         self.main = self.names[0] if main is None else main
         choose(f"{self.owner}: main", self.main, self.names)
         choose(f"{self.owner}: variant", variant, VARIANTS)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
-from mmlego.models.amc.attention import SoftmaxAttention
 from mmlego.models.checks import check_sizes
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel, ResidualHead, Terms
+from mmlego.models.contract import Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
+from mmlego.models.layers.transformer import AttentionLayer
+from mmlego.models.token_models.head import ResidualHead
 
 _EXPANSION = 4
 _LONGEST_WAVE = 1e4
@@ -35,13 +36,12 @@ class MulT(FusionModel):
         ask and one remembers, so that a step on a CPU takes about as long as one of AMC.
 
     Args:
-        widths: Features by modality; gives the order.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
         n_outputs: Number of logits k.
-        kinds: Kind by modality; None = all are tables.
         layers: Layers in which a target asks one source.
         memory_layers: Layers of self-attention on what came of it; the published number is
             ``layers``, but at least three.
-        **front: Options of ``FusionModel``.
+        **shared: Options of ``FusionModel``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -53,13 +53,12 @@ class MulT(FusionModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         layers: int = 2,
         memory_layers: int = 1,
-        **front: Any,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
-        super().__init__(widths, n_outputs, kinds=kinds, **front)
+        super().__init__(widths, n_outputs, **shared)
         check_sizes(self.owner, layers=layers, memory_layers=memory_layers)
         self.ask = nn.ModuleDict(
             {
@@ -127,7 +126,7 @@ class CrossStack(nn.Module):
         return drop(self.scale * x + sinusoids(x), self.dropout, self.training)
 
 
-class CrossLayer(nn.Module):
+class CrossLayer(AttentionLayer):
     """Pre-norm: x + MHA(LN(x), LN(s)) with the same norm for both, then x + FFN(LN(x)).
 
     The feed-forward is four times as wide inside, with ReLU.
@@ -140,10 +139,7 @@ class CrossLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         """Build the parameters."""
-        super().__init__()
-        self.dropout = dropout
-        self.norm_attention, self.norm_feed = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SoftmaxAttention(width, heads)
+        super().__init__(width, heads, dropout)
         self.expand = nn.Linear(width, _EXPANSION * width)
         self.contract = nn.Linear(_EXPANSION * width, width)
 
@@ -152,12 +148,9 @@ class CrossLayer(nn.Module):
         normed = self.norm_attention(x)
         context = normed if source is x else self.norm_attention(source)
         update, _ = self.attention(normed, context=context, need_map=False)
-        x = x + self._drop(update)
-        hidden = self._drop(torch.relu(self.expand(self.norm_feed(x))))
-        return x + self._drop(self.contract(hidden))
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return drop(x, self.dropout, self.training)
+        x = self.add(x, update)
+        hidden = torch.relu(self.expand(self.norm_feed(x)))
+        return self.add(x, self.contract(drop(hidden, self.dropout, self.training)))
 
 
 def sinusoids(x: Tensor) -> Tensor:

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmlego.errors import DataError, SettingsError
+from mmlego.errors import DataError
 from mmlego.lego.dropout import dropout as drop
-from mmlego.lego.profiles import number
+from mmlego.lego.profiles import number, yes_or_no
 from mmlego.models.checks import check_sizes
-from mmlego.models.contract import Tensors
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.contract import Loss, Tensors, Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.tokenizers import linear
-from mmlego.models.token_models.head import FusionModel, Loss, Terms
 
 _SLOWEST = 0.1  # share of the newest batch in the running states of modalities
 
@@ -157,8 +156,7 @@ class MUSE(FusionModel):
         number("MUSE: unsupervised_weight", unsupervised_weight, low=0.0)
         number("MUSE: supervised_weight", supervised_weight, low=0.0)
         number("MUSE: temperature", temperature, low=0.0, open_low=True)
-        if not isinstance(inductive, bool):
-            raise SettingsError(f"MUSE: expected inductive to be True or False, got {inductive!r}")
+        yes_or_no("MUSE: inductive", inductive)
         self.inductive, self.temperature = inductive, temperature
         self.unsupervised_weight = unsupervised_weight
         self.supervised_weight = supervised_weight
@@ -206,7 +204,7 @@ class MUSE(FusionModel):
         Raises:
             DataError: If the target is missing in training and ``supervised_weight`` is not 0.
         """
-        encoded = self.front.read(inputs, present, masks)
+        encoded = self.read(inputs, present, masks)
         if not self.training:
             return self.fuse(encoded)
         edges, here = self._edges(encoded), encoded.here

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mmlego.lego.dropout import dropout as drop
 from mmlego.models.checks import check_sizes
-from mmlego.models.layers.frontend import Encoded
+from mmlego.models.contract import Terms
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.models.layers.plain import relu_layers
-from mmlego.models.token_models.head import FusionModel, Terms
 
 _WIDEST = 16
 _LARGEST = 9**4
@@ -31,13 +31,12 @@ class TensorFusion(FusionModel):
         the front end that all compared models share; dropout acts on the product.
 
     Args:
-        widths: Features by modality; gives the order.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
         n_outputs: Number of logits k.
-        kinds: Kind by modality; None = all are tables.
         factor_width: Features f per modality in the product, which has (f + 1)^m entries; None =
             16, or fewer where four modalities or more would make over 6,561 entries (ours).
         hidden: Width of both layers behind the product.
-        **front: Options of ``FusionModel``.
+        **shared: Options of ``FusionModel``.
 
     Raises:
         ModalityError: If there is no modality, or a name cannot name a sub-module.
@@ -49,13 +48,12 @@ class TensorFusion(FusionModel):
         widths: Mapping[str, int],
         n_outputs: int,
         *,
-        kinds: Mapping[str, str] | None = None,
         factor_width: int | None = None,
         hidden: int = 128,
-        **front: Any,
+        **shared: Any,
     ) -> None:
         """Build the parameters."""
-        super().__init__(widths, n_outputs, kinds=kinds, **front)
+        super().__init__(widths, n_outputs, **shared)
         modalities = len(self.names)
         factor_width = default_factor_width(modalities) if factor_width is None else factor_width
         check_sizes(self.owner, factor_width=factor_width, hidden=hidden)

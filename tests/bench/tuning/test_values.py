@@ -77,7 +77,11 @@ def _options(method):
     build = METHODS[method].build
     # AMC checks its many options in a class of their own.
     own = {field.name for field in dataclasses.fields(AMCOptions)} if method == "amc" else set()
-    return own | set(inspect.signature(getattr(build, "func", build)).parameters)
+    model = getattr(build, "func", build)
+    # Networks pass what they do not take themselves on to their bases.
+    for part in getattr(model, "__mro__", (model,)):
+        own |= set(inspect.signature(part).parameters)
+    return own
 
 
 def test_committed_files_hold_what_methods_take(repository):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmlego.models.amc.attention import DifferentialAttention
 from mmlego.models.amc.contrastive import Contrast, instance_loss, token_loss
 from mmlego.models.amc.rebalancing import (
     Rule,
@@ -15,6 +14,7 @@ from mmlego.models.amc.rebalancing import (
     token_scores,
 )
 from mmlego.models.amc.scores import SPARSITY, THRESHOLD
+from mmlego.models.layers.attention import DifferentialAttention
 from mmlego.models.layers.experts import (
     balance_loss,
     chosen_probability,

@@ -12,7 +12,7 @@ from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
 from mmlego.data.sources.images.pictures import Read, decoded, opened
-from mmlego.data.sources.request import Request
+from mmlego.data.sources.request import Request, read_table
 from mmlego.errors import DataError
 
 # of the published table, which comes without a header; "Delay" tells of a second scan
@@ -75,10 +75,7 @@ def read_subjects(path: Path) -> pd.DataFrame:
     Raises:
         DataError: If it cannot be read, or an entry is no number, sex or rating.
     """
-    try:
-        table = pd.read_csv(path, header=None)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"'{path}': expected a CSV table, got '{error}'; restore it") from error
+    table = read_table(path, header=None)
     if table.shape[1] != len(COLUMNS):
         raise DataError(
             f"'{path}': expected the {len(COLUMNS)} columns {', '.join(COLUMNS)}, got "
@@ -144,7 +141,7 @@ def _slices(request: Request, ids: np.ndarray, size: int) -> Modality:
 def _numbers(request: Request, name: str, table: pd.DataFrame) -> Modality:
     features = {"clin": CLINICAL, "mmse": SCREENING}[name]
     values = table.assign(male=(table["sex"] == "M"))[list(features)].to_numpy(dtype=np.float32)
-    return request.modality(name, values, ~np.isnan(values).all(axis=1), features)
+    return request.table(name, values, features)
 
 
 def _check_among(path: Path, table: pd.DataFrame, column: str, known: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ from scipy import sparse
 from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
-from mmlego.data.sources.request import Request, require_columns
+from mmlego.data.sources.request import Request, read_table
 from mmlego.errors import DataError, DownloadError
 
 UNKNOWN = "unknown"
@@ -48,7 +48,7 @@ def load_citeseq(
         DownloadError: If the file of counts is damaged.
     """
     _check_options(genes, draw, seen_in, noise, noise_draw)
-    table = _read_types(request.files.path("cells"))
+    table = read_table(request.files.path("cells"), ["Barcode", "trueType"])
     known = (table["trueType"] != UNKNOWN).to_numpy()
     cells = table["Barcode"].to_numpy(dtype=str)
     modalities: dict[str, Modality] = {}
@@ -132,15 +132,9 @@ def _target(request: Request, types: np.ndarray) -> ClassTarget:
     return ClassTarget(np.array([classes.index(kind) for kind in types]), tuple(classes))
 
 
-def _read_types(path: Path) -> pd.DataFrame:
-    table = _read(path)
-    require_columns(table, ["Barcode", "trueType"], f"'{path}'")
-    return table
-
-
 def _read_proteins(path: Path, cells: np.ndarray) -> pd.DataFrame:
     """Read the counts in the order of the cells; columns are named by protein, without barcode."""
-    table = _read(path)
+    table = read_table(path)
     table = table.set_index(table.columns[0]).rename(columns=lambda name: name.split("-")[0])
     absent = sorted(set(cells) - set(table.index))
     if absent:
@@ -167,13 +161,6 @@ def _read_genes(request: Request, n: int) -> tuple[sparse.csr_matrix, list[str]]
             f"types and names have, got {counts.shape}; take all files from one source"
         )
     return counts, names
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"'{path}': expected a CSV table, got '{error}'; restore it") from error
 
 
 def _unique(names: list[str]) -> list[str]:

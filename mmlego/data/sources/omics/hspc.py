@@ -12,7 +12,7 @@ from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
 from mmlego.data.sources.images.pictures import read_pictures
-from mmlego.data.sources.request import Request, align, require_columns
+from mmlego.data.sources.request import Request, align, read_table
 from mmlego.errors import DataError
 
 CELL, DONOR, PICTURE = "cell_id", "donor", "file_path"
@@ -106,9 +106,4 @@ def _of_known(table: pd.DataFrame, ids: np.ndarray, path: Path) -> pd.DataFrame:
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a CSV with a column of cells and some more."""
-    try:
-        table = pd.read_csv(path, dtype={CELL: str, DONOR: str})
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"'{path}': expected a CSV table, got '{error}'; restore it") from error
-    require_columns(table, [CELL, *columns], f"'{path}'")
-    return table
+    return read_table(path, [CELL, *columns], dtype={CELL: str, DONOR: str})

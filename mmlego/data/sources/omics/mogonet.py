@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
-from mmlego.data.sources.request import Request
+from mmlego.data.sources.request import Request, read_table
 from mmlego.errors import DataError
 
 PARTS = ("train", "test")
@@ -52,8 +51,7 @@ def _modality(request: Request, name: str, labels: dict[str, np.ndarray]) -> Mod
                 f"{table.shape[1]}; take all files from one revision"
             )
         tables.append(table)
-    values = np.concatenate(tables)
-    return request.modality(name, values, ~np.isnan(values).all(axis=1), features)
+    return request.table(name, np.concatenate(tables), features)
 
 
 def _labels(request: Request, part: str) -> np.ndarray:
@@ -69,9 +67,5 @@ def _labels(request: Request, part: str) -> np.ndarray:
 
 def _table(path: Path, dtype: type = float) -> np.ndarray:
     """Read a table without header, packed or not."""
-    try:
-        return pd.read_csv(path, header=None, dtype=dtype).to_numpy()
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(
-            f"'{path}': expected a CSV table without header, got '{error}'; restore the file"
-        ) from error
+    what, remedy = "a CSV table without header", "; restore the file"
+    return read_table(path, what=what, remedy=remedy, header=None, dtype=dtype).to_numpy()

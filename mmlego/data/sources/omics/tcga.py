@@ -103,8 +103,7 @@ def _modality(
     columns = (
         _CLINICAL if name == "clin" else [c for c in table.columns if c.endswith(_SUFFIX[name])]
     )
-    values = table[columns].to_numpy(dtype=np.float32)
-    return request.modality(name, values, ~np.isnan(values).all(axis=1), columns)
+    return request.table(name, table[columns].to_numpy(dtype=np.float32), columns)
 
 
 def _image(request: Request, cases: np.ndarray, image: str | None) -> Modality:

@@ -13,7 +13,7 @@ from mmlego.data.cohorts.cohort import Cohort
 from mmlego.data.cohorts.modality import Modality
 from mmlego.data.cohorts.target import ClassTarget
 from mmlego.data.sources.records.physionet_arrays import CHANNELS, STATIC, stay_arrays
-from mmlego.data.sources.request import Request, require_columns
+from mmlego.data.sources.request import Request, read_table, require_columns
 from mmlego.errors import DataError, DownloadError
 
 _FORM = (
@@ -77,10 +77,8 @@ def survival_class(days: pd.Series | np.ndarray) -> np.ndarray:
 
 
 def _modality(request: Request, name: str, arrays: dict[str, np.ndarray]) -> Modality:
-    values = arrays[name]
     features = {"static": STATIC, "series": tuple(CHANNELS)}[name]
-    present = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
-    return request.modality(name, values, present, features)
+    return request.table(name, arrays[name], features)
 
 
 def _prepared(path: Path) -> dict[str, np.ndarray]:
@@ -95,10 +93,11 @@ def _prepared(path: Path) -> dict[str, np.ndarray]:
 
 def _read_long(path: Path) -> pd.DataFrame:
     types = {"RecordID": "int32", "minute": "int32", "Parameter": "category", "Value": "float32"}
-    try:
-        return pd.read_csv(path, usecols=list(types), dtype=types)
-    except (OSError, EOFError, ValueError) as error:
-        raise DownloadError(
-            f"'{path}': expected a table of {', '.join(types)}, got '{error}' (truncated?); obtain "
-            "it again"
-        ) from error
+    return read_table(
+        path,
+        what=f"a table of {', '.join(types)}",
+        remedy=" (truncated?); obtain it again",
+        error=DownloadError,
+        usecols=list(types),
+        dtype=types,
+    )
