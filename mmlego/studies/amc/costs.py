@@ -25,8 +25,7 @@ from mmlego.methods.names import AMC
 from mmlego.methods.registry import METHODS, printed_in, rivals_on_tokens
 from mmlego.models.amc import AMC as AMCModel
 from mmlego.models.contract import Tensors
-from mmlego.models.layers.frontend import Encoded
-from mmlego.models.token_models.head import FusionModel
+from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.reporting.published import read_published
 from mmlego.runs.settings import AMCSettings
 from mmlego.studies.amc.published import TABLE

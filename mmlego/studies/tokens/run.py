@@ -19,8 +19,8 @@ from mmlego.errors import DataError
 from mmlego.learning.metrics.entropy import prediction_entropy
 from mmlego.learning.predict import evaluating
 from mmlego.models.amc import AMC
-from mmlego.models.amc.attention import DifferentialAttention
 from mmlego.models.amc.rebalancing import Trace
+from mmlego.models.layers.attention import DifferentialAttention
 
 _BATCH = 256
 COUNT_COLUMNS = ["repeat", "layer", "sample", "modality", "importance", "count", "replaced"]
