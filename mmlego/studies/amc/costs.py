@@ -23,7 +23,6 @@ from mmlego.learning.predict import evaluating
 from mmlego.learning.seeding import torch_seed
 from mmlego.methods.names import AMC
 from mmlego.methods.registry import METHODS, printed_in, rivals_on_tokens
-from mmlego.models.amc import AMC as AMCModel
 from mmlego.models.contract import Tensors
 from mmlego.models.layers.frontend import Encoded, FusionModel
 from mmlego.reporting.published import read_published
@@ -40,7 +39,6 @@ COLUMNS = (
     "parameters",
     "peak_mib",
 )
-TokenModel = AMCModel | FusionModel
 _MEASURES = {"gflops": "Operations of a prediction", "step_ms": "Time of a training step"}
 _MIB = 2**20
 _ALIKE = 1.02  # most over fewest operations of all but AMC in the paper's table
@@ -65,7 +63,7 @@ class GivenTokens(nn.Module):
         return Encoded(self.encoded.tokens.clone().requires_grad_(), self.encoded.here)
 
 
-def without_encoders(model: TokenModel, batch: Batch) -> TokenModel:
+def without_encoders(model: FusionModel, batch: Batch) -> FusionModel:
     """Return a copy of a model with a front end that has the tokens of one batch ready."""
     with torch.no_grad():
         encoded = model.front.read(batch.inputs, batch.present, batch.masks)
@@ -75,7 +73,7 @@ def without_encoders(model: TokenModel, batch: Batch) -> TokenModel:
 
 
 def training_step(
-    model: TokenModel, batch: Batch, objective: Objective, rate: float
+    model: FusionModel, batch: Batch, objective: Objective, rate: float
 ) -> Callable[[], None]:
     """One step as in training: loss with auxiliary terms, backward, Adam."""
     model.train()
@@ -141,7 +139,7 @@ class _Measured:
     """A model with its two steps, ready to be measured."""
 
     method: str
-    model: TokenModel
+    model: FusionModel
     step: Callable[[], None]
     bare_step: Callable[[], None]
 
@@ -161,7 +159,7 @@ class _Measured:
             kinds={name: fold.kinds[name] for name in names},
             **model_options(method, settings),
         )
-        if not isinstance(model, TokenModel):
+        if not isinstance(model, FusionModel):
             raise SettingsError(
                 f"cost of '{method}': expected a model that reads the tokens of AMC, got "
                 f"{type(model).__name__}; name one of {[AMC, *rivals_on_tokens()]}"
