@@ -41,7 +41,7 @@ def load_adni(request: Request, *, factor: int = 1) -> Cohort:
         DataError: If the factor is out of range, or a table, an array or a value cannot be used.
         DownloadError: If an archive is damaged.
 
-    Source: Wang et al. (AMC) use biospecimens, clinical records, 135,595 variants and images of 91
+    Source: Peng et al. 2025 (AMC) use biospecimens, clinical records, 135,595 variants and images of 91
     x 109 x 91 voxels of 2,380 subjects; their own files are not published, and the form of these
     files is our choice.
     """
