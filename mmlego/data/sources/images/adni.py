@@ -41,9 +41,9 @@ def load_adni(request: Request, *, factor: int = 1) -> Cohort:
         DataError: If the factor is out of range, or a table, an array or a value cannot be used.
         DownloadError: If an archive is damaged.
 
-    Source: Peng et al. 2025 (AMC) use biospecimens, clinical records, 135,595 variants and images of 91
-    x 109 x 91 voxels of 2,380 subjects; their own files are not published, and the form of these
-    files is our choice.
+    Source: Peng et al. 2025 (AMC) use biospecimens, clinical records, 135,595 variants and images
+    of 91 x 109 x 91 voxels of 2,380 subjects; their own files are not published, and the form of
+    these files is our choice.
     """
     if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
         raise DataError(f"factor: expected a whole number of 1 or more, got {factor!r}; 1 is usual")

@@ -31,8 +31,8 @@ def load_mimic4(request: Request, *, lab: str = "last") -> Cohort:
         DataError: If the option is unknown, or a table cannot be used.
         DownloadError: If a file is damaged.
 
-    Source: Peng et al. 2025 (AMC) for task and modalities. They do not say which admission counts, which
-    laboratory values, or how 9,003 patients were chosen: all of these are our choices.
+    Source: Peng et al. 2025 (AMC) for task and modalities. They do not say which admission counts,
+    which laboratory values, or how 9,003 patients were chosen: all of these are our choices.
     """
     if lab not in STATISTICS:
         raise DataError(
