@@ -13,8 +13,8 @@ from mmlego.errors import SettingsError
 from mmlego.models.checks import check_dropout, check_sizes
 from mmlego.models.contract import (
     KINDS,
+    AuxiliaryModel,
     Loss,
-    MultimodalModel,
     Tensors,
     Terms,
     check_kinds,
@@ -132,7 +132,7 @@ class FrontEnd(nn.Module):
         )
 
 
-class FusionModel(MultimodalModel):
+class FusionModel(AuxiliaryModel):
     """A model that reads all modalities through the front end of AMC; how they fuse is its own.
 
     A subclass builds its parts behind ``super().__init__`` and defines ``fuse``. Whatever stands
@@ -197,16 +197,8 @@ class FusionModel(MultimodalModel):
         """Return logits (b, k) of a batch of tokens."""
         return self.fuse(batch)[0]
 
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None = None,
-        masks: Tensors | None = None,
-        target: Tensors | None = None,
-        loss: Loss | None = None,
+    def predict_with_terms(
+        self, batch: Encoded, target: Tensors | None, loss: Loss | None
     ) -> tuple[Tensor, Terms]:
-        """Return logits (b, k) and the weighted further terms of the loss, by name.
-
-        Target and task loss are not needed here; see ``forward`` for the rest.
-        """
-        return self.fuse(self.read(inputs, present, masks))
+        """Return logits (b, k) and the terms of ``fuse``, which needs neither target nor loss."""
+        return self.fuse(batch)
