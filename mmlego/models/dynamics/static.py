@@ -34,7 +34,7 @@ class MMStatic(BranchedModel):
         """Build an untrained network.
 
         Args:
-            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, other options and errors.
+            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, other options, errors.
             n_outputs: Number of logits k: classes or time bins.
             weights: Weight of each modality, 0 or more; None = 1 each.
             **branches: Options of ``BranchedModel``, without ``gated``.
