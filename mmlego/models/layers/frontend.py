@@ -56,10 +56,9 @@ class FrontEnd(nn.Module):
         heads: Attention heads.
         own_layers: Layers of each modality's own, 0 or more.
         dropout: In [0, 1).
-        tokenizer: Of tables: ``auto`` or ``split`` into pieces, or ``query``.
-        query_self_attention: See ``mmlego.models.layers.tokenizers.Queries``.
         missing_tokens: ``learned`` or ``zeros``, in the place of an absent modality.
-        patch: Side of a patch of an image, in pixels.
+        **networks: Further options of ``mmlego.models.layers.tokenizers.build_tokenizer``:
+            ``tokenizer``, ``query_self_attention``, ``patch``.
 
     Raises:
         ModalityError: If there is no modality or a name cannot name a sub-module.
@@ -77,10 +76,8 @@ class FrontEnd(nn.Module):
         heads: int = 8,
         own_layers: int = 1,
         dropout: float = 0.1,
-        tokenizer: str = "auto",
-        query_self_attention: bool = False,
         missing_tokens: str = "learned",
-        patch: int = 8,
+        **networks: Any,
     ) -> None:
         """Build the networks of all modalities."""
         super().__init__()
@@ -101,9 +98,7 @@ class FrontEnd(nn.Module):
                         width=width,
                         heads=heads,
                         dropout=dropout,
-                        tokenizer=tokenizer,
-                        query_self_attention=query_self_attention,
-                        patch=patch,
+                        **networks,
                     ),
                     tokens,
                     width,
