@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -152,23 +152,26 @@ def _safe(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(zero, torch.ones((), dtype=z.dtype, device=z.device), z), zero
 
 
-def _harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
+def _total(
+    latents: list[Tensor], shares: Tensor, term: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The sum of ``term(weight, latent)``, and where a latent that has a weight is 0."""
     total: Any = 0.0
     vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
     for m, z in enumerate(latents):
         safe, zero = _safe(z)
-        total = total + _column(shares, m) / safe.abs()
+        total = total + term(_column(shares, m), safe)
         vanishes = vanishes | (zero & (_column(shares, m) > 0))
+    return total, vanishes
+
+
+def _harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
+    total, vanishes = _total(latents, shares, lambda weight, z: weight / z.abs())
     return torch.where(vanishes, 0.0, 1.0 / total)
 
 
 def _geometric(latents: list[Tensor], shares: Tensor) -> Tensor:
-    total: Any = 0.0
-    vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
-    for m, z in enumerate(latents):
-        safe, zero = _safe(z)
-        total = total + _column(shares, m) * safe.abs().log()
-        vanishes = vanishes | (zero & (_column(shares, m) > 0))
+    total, vanishes = _total(latents, shares, lambda weight, z: weight * z.abs().log())
     return torch.where(vanishes, 0.0, total.exp())
 
 
@@ -192,12 +195,7 @@ def _circular(latents: list[Tensor], shares: Tensor) -> Tensor:
 
 
 def _complex_harmonic(latents: list[Tensor], shares: Tensor) -> Tensor:
-    total: Any = 0.0
-    vanishes = torch.zeros_like(latents[0], dtype=torch.bool)
-    for m, z in enumerate(latents):
-        safe, zero = _safe(z)
-        total = total + _column(shares, m) / safe
-        vanishes = vanishes | (zero & (_column(shares, m) > 0))
+    total, vanishes = _total(latents, shares, lambda weight, z: weight / z)
     total, singular = _safe(total)
     nothing = torch.zeros((), dtype=total.dtype, device=total.device)
     return torch.where(vanishes | singular, nothing, 1.0 / total)

@@ -201,6 +201,36 @@ class MultimodalModel(nn.Module):
         raise NotImplementedError
 
 
+class AuxiliaryModel(MultimodalModel):
+    """A network whose training adds terms of its own to the loss."""
+
+    def forward_with_auxiliary(
+        self,
+        inputs: Tensors,
+        present: Tensors | None = None,
+        masks: Tensors | None = None,
+        target: Tensors | None = None,
+        loss: Loss | None = None,
+    ) -> tuple[Tensor, Terms]:
+        """Return logits (b, k), and what training adds to their loss, weighted scalars by name.
+
+        Arguments and errors as for ``forward``; which terms there are, and whether they need what
+        follows, says ``predict_with_terms``.
+
+        Args:
+            inputs: Values by modality.
+            present: Flags by modality.
+            masks: Masks by modality.
+            target: Target of the batch by name, (b,) each.
+            loss: Mean loss of a batch, of logits (b, k) and the target.
+        """
+        return self.predict_with_terms(self.read(inputs, present, masks), target, loss)
+
+    def predict_with_terms(self, batch: Any, target: Any, loss: Any) -> tuple[Tensor, Terms]:
+        """Return logits (b, k) and weighted further terms, of a batch as ``read`` gives it."""
+        raise NotImplementedError
+
+
 def _table(owner: str, width: int, x: Tensor, here: Tensor, mask: Tensor | None) -> Part:
     check_table(owner, x, width)
     _check_no_mask(owner, "a table", mask)

@@ -33,17 +33,13 @@ class HEALNet(LatentModel):
     used. Self-attention norms what it asks with and what it reads apart.
 
     Args:
-        widths: See ``LatentModel``, also for ``n_outputs``, ``kinds``, and further options;
+        widths: See ``LatentModel``, also for ``n_outputs``, ``kinds``, other options and errors;
             modalities are read in this order.
         n_outputs: Number of logits k: classes or time bins.
         share_weights: True = all layers use the same weights; False = each has its own.
         self_layers: Layers of latent self-attention at the end of each layer, 0 or more.
         ff_dropout: Dropout on the feed-forward's output, in [0, 1).
         **latent: Options of ``LatentModel``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is out of range.
     """
 
     def __init__(

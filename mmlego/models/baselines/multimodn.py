@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from mmlego.lego.profiles import choose, number
 from mmlego.models.checks import check_dropout, check_sizes
-from mmlego.models.contract import Loss, MultimodalModel, Part, Tensors, Terms
+from mmlego.models.contract import AuxiliaryModel, Loss, Part, Tensors, Terms
 from mmlego.models.layers.plain import masked_mean, relu_layers
 
 STATE_ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU}
 CHANGE_SCALE = 0.01
 
 
-class MultiModN(MultimodalModel):
+class MultiModN(AuxiliaryModel):
     """A learned state that the encoder of each modality updates in turn, decoded to logits.
 
     An update is linear in the features of its modality and the state before it, joined side by
@@ -85,13 +85,8 @@ class MultiModN(MultimodalModel):
         """Return logits (b, k) of the last state."""
         return self.decoder(self._states(batch)[-1])
 
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None,
-        masks: Tensors | None,
-        target: Tensors,
-        loss: Loss,
+    def predict_with_terms(
+        self, batch: Mapping[str, Part], target: Tensors, loss: Loss
     ) -> tuple[Tensor, Terms]:
         """Return logits (b, k) of the last state, and what training adds to their loss.
 
@@ -100,19 +95,8 @@ class MultiModN(MultimodalModel):
         adds L_M, so the term ``states`` is the first part less L_M, and may be negative;
         ``state_change`` is the second part, left out if its weight is 0. Means are over all samples
         of the batch: one that lacks a modality counts with the state that it keeps.
-
-        Args:
-            inputs: As for ``forward``.
-            present: As for ``forward``.
-            masks: As for ``forward``.
-            target: Target of the batch by name.
-            loss: Mean loss of a batch, of logits (b, k) and the target.
-
-        Raises:
-            ModalityError: As for ``forward``.
-            ShapeError: As for ``forward``.
         """
-        states = self._states(self.read(inputs, present, masks))
+        states = self._states(batch)
         *before, logits = (self.decoder(state) for state in states)
         final = loss(logits, target)
         losses = torch.stack([*(loss(each, target) for each in before), final])

@@ -38,14 +38,10 @@ class Perceiver(LatentModel):
     what it reads apart.
 
     Args:
-        widths: See ``LatentModel``, also for ``n_outputs``, ``kinds``, and further options; the
-            order of the tokens has no influence on the method.
+        widths: See ``LatentModel``, also for ``n_outputs``, ``kinds``, other options and errors;
+            the order of the tokens has no influence on the method.
         n_outputs: Number of logits k: classes or time bins.
         **latent: Options of ``LatentModel``; each layer has weights of its own.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is out of range.
     """
 
     attention = PaddedAttention

@@ -34,14 +34,10 @@ class MMStatic(BranchedModel):
         """Build an untrained network.
 
         Args:
-            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, and further options.
+            widths: See ``BranchedModel``, also for ``n_outputs``, ``kinds``, other options, errors.
             n_outputs: Number of logits k: classes or time bins.
             weights: Weight of each modality, 0 or more; None = 1 each.
             **branches: Options of ``BranchedModel``, without ``gated``.
-
-        Raises:
-            ModalityError: If there is no modality, or a name is unknown or cannot name a module.
-            SettingsError: If an argument is out of range.
         """
         super().__init__(widths, n_outputs, gated=False, **branches)
         chosen = by_modality(

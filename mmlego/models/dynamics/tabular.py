@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmlego.errors import SettingsError
 from mmlego.lego.profiles import choose
-from mmlego.models.contract import Loss, Part, Tensors, Terms
+from mmlego.models.contract import AuxiliaryModel, Loss, Part, Tensors, Terms
 from mmlego.models.dynamics.branch import BranchedModel, Reading, affine
 from mmlego.models.dynamics.confidence import true_confidence
 from mmlego.models.dynamics.options import loss_weights as checked_weights
@@ -45,7 +45,7 @@ class Explanation:
     hidden: dict[str, Tensor]
 
 
-class MMDynamics(BranchedModel):
+class MMDynamics(BranchedModel, AuxiliaryModel):
     """A gate on the features, a predicted confidence on each modality, then one affine classifier.
 
     For each modality g = sigmoid(Wg x + bg), h = Dropout(ReLU(We (g * x) + be)), o_m = Wc h + bc,
@@ -126,13 +126,8 @@ class MMDynamics(BranchedModel):
         readings = self._readings(batch, noisy=self.training)
         return self._fuse(readings, self._weights({}, self._confidences(readings), None))
 
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None,
-        masks: Tensors | None,
-        target: Tensors,
-        loss: Loss,
+    def predict_with_terms(
+        self, batch: Mapping[str, Part], target: Tensors, loss: Loss
     ) -> tuple[Tensor, Terms]:
         """Return logits (b, k), and what training adds to their loss, as scalars by name.
 
@@ -145,19 +140,11 @@ class MMDynamics(BranchedModel):
         Each is multiplied by the weight of its part, once; a part that the variant lacks is left
         out. Means are over the samples that have the modality, 0 if none has.
 
-        Args:
-            inputs: As for ``forward``.
-            present: As for ``forward``.
-            masks: As for ``forward``.
-            target: Target of the batch by name, (b,) each.
-            loss: Mean loss of a batch, of logits (b, k) and the target.
-
         Raises:
-            ModalityError: As for ``forward``.
             SettingsError: If the target does not go with the number of outputs or the options.
-            ShapeError: As for ``forward``, or if the target has a wrong shape or type.
+            ShapeError: If the target has a wrong shape or type.
         """
-        readings = self._readings(self.read(inputs, present, masks), noisy=self.training)
+        readings = self._readings(batch, noisy=self.training)
         unimodal, confidence = self._unimodal(readings), self._confidences(readings)
         logits = self._fuse(readings, self._weights(unimodal, confidence, target))
         terms = self._terms(readings, unimodal, confidence, target, loss)

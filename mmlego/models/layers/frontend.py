@@ -13,8 +13,8 @@ from mmlego.errors import SettingsError
 from mmlego.models.checks import check_dropout, check_sizes
 from mmlego.models.contract import (
     KINDS,
+    AuxiliaryModel,
     Loss,
-    MultimodalModel,
     Tensors,
     Terms,
     check_kinds,
@@ -56,10 +56,9 @@ class FrontEnd(nn.Module):
         heads: Attention heads.
         own_layers: Layers of each modality's own, 0 or more.
         dropout: In [0, 1).
-        tokenizer: Of tables: ``auto`` or ``split`` into pieces, or ``query``.
-        query_self_attention: See ``mmlego.models.layers.tokenizers.Queries``.
         missing_tokens: ``learned`` or ``zeros``, in the place of an absent modality.
-        patch: Side of a patch of an image, in pixels.
+        **networks: Further options of ``mmlego.models.layers.tokenizers.build_tokenizer``:
+            ``tokenizer``, ``query_self_attention``, ``patch``.
 
     Raises:
         ModalityError: If there is no modality or a name cannot name a sub-module.
@@ -77,10 +76,8 @@ class FrontEnd(nn.Module):
         heads: int = 8,
         own_layers: int = 1,
         dropout: float = 0.1,
-        tokenizer: str = "auto",
-        query_self_attention: bool = False,
         missing_tokens: str = "learned",
-        patch: int = 8,
+        **networks: Any,
     ) -> None:
         """Build the networks of all modalities."""
         super().__init__()
@@ -101,9 +98,7 @@ class FrontEnd(nn.Module):
                         width=width,
                         heads=heads,
                         dropout=dropout,
-                        tokenizer=tokenizer,
-                        query_self_attention=query_self_attention,
-                        patch=patch,
+                        **networks,
                     ),
                     tokens,
                     width,
@@ -132,7 +127,7 @@ class FrontEnd(nn.Module):
         )
 
 
-class FusionModel(MultimodalModel):
+class FusionModel(AuxiliaryModel):
     """A model that reads all modalities through the front end of AMC; how they fuse is its own.
 
     A subclass builds its parts behind ``super().__init__`` and defines ``fuse``. Whatever stands
@@ -197,16 +192,8 @@ class FusionModel(MultimodalModel):
         """Return logits (b, k) of a batch of tokens."""
         return self.fuse(batch)[0]
 
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None = None,
-        masks: Tensors | None = None,
-        target: Tensors | None = None,
-        loss: Loss | None = None,
+    def predict_with_terms(
+        self, batch: Encoded, target: Tensors | None, loss: Loss | None
     ) -> tuple[Tensor, Terms]:
-        """Return logits (b, k) and the weighted further terms of the loss, by name.
-
-        Target and task loss are not needed here; see ``forward`` for the rest.
-        """
-        return self.fuse(self.read(inputs, present, masks))
+        """Return logits (b, k) and the terms of ``fuse``, which needs neither target nor loss."""
+        return self.fuse(batch)

@@ -60,13 +60,7 @@ class VanillaLayer(AttentionLayer):
 class QueryLayer(nn.Module):
     """Queries that attend to tokens: q + MHA(LN(q), LN(x)), then q + FFN(LN(q)).
 
-    Args:
-        width: Width w of a token.
-        heads: Number of heads, which divides w.
-        dropout: On what is added, in [0, 1).
-
-    Raises:
-        SettingsError: If an option is out of range.
+    Arguments and errors as for ``AttentionLayer``.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.1) -> None:

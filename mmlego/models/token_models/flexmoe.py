@@ -130,7 +130,7 @@ class FlexMoE(FusionModel):
     experts, 4 per token, width 128, 16 tokens, 4 heads, dropout .5, 1 layer.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         layers: Fusion layers.
         experts: Number of experts, 2^m - 1 or more for m modalities; None = 2^m, at least 8.
@@ -138,10 +138,6 @@ class FlexMoE(FusionModel):
         residual: ``prenorm`` or ``official``.
         router_weight: Weight of the router's loss, summed over sparse layers.
         **shared: Options of ``FusionModel``, without ``missing_tokens``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(

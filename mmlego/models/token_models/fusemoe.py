@@ -134,7 +134,7 @@ class FuseMoE(FusionModel):
     does. Published: 16 experts of inner width 512 (ours twice the width), width 128, 8 heads.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         layers: Fusion layers.
         experts: Number of experts; with disjoint ones they are dealt out evenly to the modalities.
@@ -144,10 +144,6 @@ class FuseMoE(FusionModel):
             ``disjoint``: router and experts of each modality's own.
         router_weight: Weight of the router's loss, summed over layers.
         **shared: Options of ``FusionModel``, without ``missing_tokens``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(

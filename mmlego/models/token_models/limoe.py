@@ -36,7 +36,7 @@ class LIMoE(FusionModel):
         the logits is left out; weight and threshold are ours.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         layers: Number of layers, two or more; the second, fourth, ... have experts.
         reading: ``joint``: attention among the tokens of all modalities; ``separate``: of each by
@@ -47,10 +47,6 @@ class LIMoE(FusionModel):
         auxiliary_weight: Of the sum of the further losses, each the mean over the layers that have
             experts.
         **shared: Options of ``FusionModel``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(

@@ -30,8 +30,8 @@ class MAGGate(FusionModel):
     Source: Rahman et al. 2020 (MAG), section 3, and the code of FuseMoE, which AMC compares with.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options; gives
-            the order in which modalities shift the main one.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors;
+            gives the order in which modalities shift the main one.
         n_outputs: Number of logits k.
         main: Name of the main modality; None = the first. The best single modality on validation
             data is a good choice (ours; none is published).
@@ -39,10 +39,6 @@ class MAGGate(FusionModel):
             ``VectorGates``, on the tokens at each position, averaged afterwards.
         gate_dropout: Behind a shift, in [0, 1); .5 in the original.
         **shared: Options of ``FusionModel``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(

@@ -36,16 +36,12 @@ class MulT(FusionModel):
         ask and one remembers, so that a step on a CPU takes about as long as one of AMC.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         layers: Layers in which a target asks one source.
         memory_layers: Layers of self-attention on what came of it; the published number is
             ``layers``, but at least three.
         **shared: Options of ``FusionModel``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(

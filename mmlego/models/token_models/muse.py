@@ -121,7 +121,7 @@ class MUSE(FusionModel):
     128, dropout .25, batches of 512.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         layers: Rounds of messages.
         inductive: Running averages for the modalities, or the batch at hand as published.
@@ -129,10 +129,6 @@ class MUSE(FusionModel):
         supervised_weight: Weight of the loss that samples of equal label are alike.
         temperature: Divides similarities; > 0.
         **shared: Options of ``FusionModel``, without ``missing_tokens``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     states: Tensor
@@ -181,33 +177,25 @@ class MUSE(FusionModel):
         samples, _ = self.graph(self._edges(encoded), encoded.here, states)
         return self.head(samples), {}
 
-    def forward_with_auxiliary(
-        self,
-        inputs: Tensors,
-        present: Tensors | None = None,
-        masks: Tensors | None = None,
-        target: Tensors | None = None,
-        loss: Loss | None = None,
+    def predict_with_terms(
+        self, batch: Encoded, target: Tensors | None, loss: Loss | None
     ) -> tuple[Tensor, Terms]:
         """Return logits (b, k), and in training the terms ``unsupervised`` and ``supervised``.
 
         In training mode, modalities listen to the batch, and their running averages move on. Terms
-        of weight 0 are left out. See ``forward`` for the rest.
+        of weight 0 are left out.
 
         Args:
-            inputs: Values by modality.
-            present: Flags by modality.
-            masks: Masks by modality.
+            batch: Its tokens.
             target: ``label`` (b,), or ``time_bin`` (b,) and ``event`` (b,), for ``supervised``.
             loss: Not needed.
 
         Raises:
             DataError: If the target is missing in training and ``supervised_weight`` is not 0.
         """
-        encoded = self.read(inputs, present, masks)
         if not self.training:
-            return self.fuse(encoded)
-        edges, here = self._edges(encoded), encoded.here
+            return self.fuse(batch)
+        edges, here = self._edges(batch), batch.here
         samples, heard = self.graph(edges, here)
         if self.inductive:
             self._remember(heard.detach(), here.any(dim=0))

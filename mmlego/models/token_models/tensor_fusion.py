@@ -31,16 +31,12 @@ class TensorFusion(FusionModel):
         the front end that all compared models share; dropout acts on the product.
 
     Args:
-        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, and further options.
+        widths: See ``FusionModel``, also for ``n_outputs``, ``kinds``, other options and errors.
         n_outputs: Number of logits k.
         factor_width: Features f per modality in the product, which has (f + 1)^m entries; None =
             16, or fewer where four modalities or more would make over 6,561 entries (ours).
         hidden: Width of both layers behind the product.
         **shared: Options of ``FusionModel``.
-
-    Raises:
-        ModalityError: If there is no modality, or a name cannot name a sub-module.
-        SettingsError: If an option is unknown or out of range.
     """
 
     def __init__(
