@@ -302,9 +302,18 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
+def answer(session: Session) -> str:
+    """Which changes of the block a merge notices, in two sentences."""
+    return _decided(_of_merge(session))
+
+
+def _of_merge(session: Session) -> list[tuple[Configuration, pairing.Paired]]:
+    return [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
+
+
 def conclusion(session: Session) -> str:
     """The conclusion of the notebook."""
-    compared = [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
+    compared = _of_merge(session)
     lines = [_decided(compared), *_ranges(session)]
     if any(arm.factor == "A1" for arm, _ in compared):
         lines.append(_tracking_line(compared))
@@ -314,12 +323,12 @@ def conclusion(session: Session) -> str:
 def _decided(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     """Which settings of LegoMerge matter beyond chance."""
     if not compared:
-        return "Nothing was changed in this run, so nothing can be said."
+        return "Nothing was changed in this run. So nothing can be said about changes."
     fewest = min(pair.n for _, pair in compared)
     largest, pair = max(compared, key=lambda row: abs(row[1].mean))
     size = (
         f"The largest difference is that of '{largest.name}' to '{largest.reference}' "
-        f"({largest.ablation}): {pair.mean:+.3f}."
+        f"({largest.factor}): {pair.mean:+.3f}."
     )
     if fewest < pairing.FEWEST_REPEATS:
         return (
