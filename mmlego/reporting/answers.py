@@ -18,6 +18,7 @@ def against(
     rivals: Sequence[str] = (),
     *,
     fixed: bool = False,
+    where: str = "",
 ) -> str:
     """What one row and its rivals reach, and whether it beats the first of these.
 
@@ -27,20 +28,24 @@ def against(
         first: The label that the question is about; the best one where it did not run.
         rivals: Labels to hold it against; those that did not run are left out.
         fixed: All repeats share one test part, so that they say nothing about other patients.
+        where: Under which condition, such as ``at overlap 0``; empty for the usual one.
     """
     ranked = pairing.means(table)
     if first not in ranked.index:
         first = str(ranked.index[0])
     shown = [name for name in dict.fromkeys(rivals) if name in ranked.index and name != first]
-    return f"{_reached(ranked, metric, [first, *shown])} {_compared(table, first, shown, fixed)}"
+    reached = _reached(ranked, metric, [first, *shown], where)
+    return f"{reached} {_compared(table, first, shown, fixed)}"
 
 
-def _reached(ranked: pd.DataFrame, metric: str, names: Sequence[str]) -> str:
+def _reached(ranked: pd.DataFrame, metric: str, names: Sequence[str], where: str) -> str:
     """The means of some rows with their spread, in one sentence."""
     values = [f"{spread(*ranked.loc[name])} for {name}" for name in names]
     values[0] = f"{spread(*ranked.loc[names[0]])} for **{names[0]}**"
     count = pairing.counted(int(ranked.loc[names[0], "count"]), "repeat")
-    return f"{style.title(metric)} over {count} is {_listed(values)}."
+    title = style.title(metric)
+    what = " ".join(filter(None, [f"The mean {title[0].lower()}{title[1:]} over {count}", where]))
+    return f"{what} is {_listed(values)}."
 
 
 def _compared(table: pd.DataFrame, first: str, rivals: Sequence[str], fixed: bool) -> str:

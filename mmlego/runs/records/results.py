@@ -88,7 +88,7 @@ def contradictions(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns:
         one, other (run ids, each pair in both orders) and rows (keys with two values).
     """
-    shared = metrics[[*KEY, "run_id", "value"]].dropna(subset=["value"])
+    shared = metrics[[*KEY, "run_id", "value"]].astype({"value": float}).dropna(subset=["value"])
     shared = shared[shared["grid"] != MANUAL]
     shared = shared[shared.duplicated(KEY, keep=False)]
     pairs = shared.merge(shared, on=KEY, suffixes=("", "_other"))

@@ -96,8 +96,10 @@ def _corrected(
     record: Mapping[str, Any], others: Sequence[Mapping[str, Any]], pairs: pd.DataFrame
 ) -> str:
     """The later runs that give keys of a record other values, or nothing."""
-    finished = {other["run_id"]: other["finished"] for other in others}
     part = pairs[pairs["one"] == record["run_id"]]
+    if part.empty:
+        return ""
+    finished = {other["run_id"]: other["finished"] for other in others}
     later = [
         f"{rows} {'value differs' if rows == 1 else 'values differ'} in {other}"
         for _, other, rows in part.itertuples(index=False)

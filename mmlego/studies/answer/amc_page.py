@@ -201,6 +201,18 @@ def ablation_gaps(results: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "metric", "configuration", "gap"]).dropna()
 
 
+def answer(studies: list[Study]) -> str:
+    """How often AMC stands first, and which reading of its rule the evidence supports."""
+    whole = summaries(studies).query("group == @WHOLE")
+    best = whole[whole.groupby("task")["mean"].rank(ascending=False, method="min") == 1]
+    listed = " and ".join(
+        f"{title_of(rule)} on {int((best['label'] == title_of(rule)).sum())}" for rule in RULES
+    )
+    test = across(studies, title_of(INVERSE), title_of(LITERAL))
+    text = f"Of {pairing.counted(len(studies), 'data set')}, the highest mean is that of {listed}."
+    return f"{text} {'No data set has both rules.' if test is None else _verdict(test)}"
+
+
 def conclusion(studies: list[Study]) -> str:
     """Where AMC stands, in sentences."""
     table = summaries(studies)

@@ -91,6 +91,31 @@ def ranks_text(table: pd.DataFrame) -> str:
     )
 
 
+def answer(table: pd.DataFrame) -> str:
+    """Which way of combining stands first over all data sets, and how sure that is."""
+    part = main_table.rank_table(table)
+    if part.empty:
+        return "No method of several modalities has run yet. Run a grid first."
+    places = part.groupby("task")["value"].rank(ascending=False, method="min")
+    first = part[places == 1]["label"].value_counts()
+    tasks = pairing.counted(part["task"].nunique(), "data set")
+    found = _ranks(table)
+    if found is None:
+        return (
+            f"**{first.index[0]}** has the highest mean on {first.iloc[0]} of {tasks}. "
+            "These are too few data sets, or methods that ran on all of them, for a test of ranks."
+        )
+    best = found.iloc[0]
+    distance = ranks.nemenyi_distance(len(found), int(found["n_tasks"].iloc[0]))
+    apart = int((found["rank"] - best["rank"] >= distance).sum())
+    return (
+        f"Over {tasks}, **{best['label']}** has the best average rank of {len(found)} ways of "
+        f"combining modalities that ran on all of them ({best['rank']:.2f}), and "
+        f"{first.index[0]} has the highest mean most often (on {first.iloc[0]}). "
+        f"The best one can be told from {apart} of the {len(found) - 1} others."
+    )
+
+
 def ranks_record(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Average ranks, for the record."""
     found = _ranks(table)

@@ -166,6 +166,25 @@ def score_text(table: pd.DataFrame) -> str:
     return text + f"; their AUC from scores is {wide['auc'][constant].mean():.3f} on average."
 
 
+def answer(splits: pd.DataFrame, scores: pd.DataFrame) -> str:
+    """What splits by row add, and what scoring hard labels costs, in two sentences."""
+    added, lost = "No model has run under both kinds of splits yet.", "No two-class task has run."
+    if not splits.empty:
+        change = _change(splits, "mean")
+        added = (
+            f"Splits by row instead of by patient add {change.mean():+.3f} to the concordance "
+            f"index on average over {pairing.counted(len(change), 'pair')} of model and cohort."
+        )
+    if not scores.empty:
+        wide = scores.pivot_table(index=["cohort", "label"], columns="score", values="mean")
+        lost = (
+            f"Scoring hard labels instead of probabilities costs "
+            f"{(wide['auc'] - wide[_HARD]).mean():.3f} of the area under the ROC curve on average "
+            f"over {pairing.counted(len(wide), 'pair')}."
+        )
+    return f"{added} {lost}"
+
+
 def as_record(splits: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
     """Both tables, for the record."""
     return {"splits": splits.to_dict("records"), "scores": scores.to_dict("records")}

@@ -125,7 +125,7 @@ def example(session: Session[BenchmarkSettings], bench: Bench) -> TrainedModel |
 
 def answer(session: Session[BenchmarkSettings]) -> str:
     """The best way of combining in this run, and how many of them beat the simplest reference."""
-    metric = main_metric(session.cohort)
+    title = style.title(main_metric(session.cohort))
     table = rows(session)
     columns = table["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
     many = table["group"] == "multimodal"
@@ -138,7 +138,7 @@ def answer(session: Session[BenchmarkSettings]) -> str:
     first, repeats = str(ranked.index[0]), pairing.counted(int(ranked["count"].iloc[0]), "repeat")
     text = (
         f"Of {len(ranked)} models {'of several modalities' if len(networks) else ''}, "
-        f"**{first}** has the highest mean {style.title(metric)}, "
+        f"**{first}** has the highest mean {title[0].lower()}{title[1:]}, "
         f"{sentences.spread(*ranked.iloc[0])} over {repeats}. "
     ).replace(" ,", ",")
     if networks.empty or references.empty:
@@ -150,10 +150,14 @@ def answer(session: Session[BenchmarkSettings]) -> str:
     above = sum(pair.mean > 0 for pair in pairs)
     told = sum(pair.mean > 0 and pair.decided for pair in pairs)
     return (
-        f"{text}{above} of them have a higher mean than the best {what}, {best} "
+        f"{text}{_counted(above)} a higher mean than the best {what}, {best} "
         f"({pairing.means(references)['mean'].iloc[0]:.3f}), and {told} of these differences can "
         "be told from chance."
     )
+
+
+def _counted(above: int) -> str:
+    return {0: "None of them has", 1: "One of them has"}.get(above, f"{above} of them have")
 
 
 def conclusion(session: Session[BenchmarkSettings]) -> str:

@@ -305,9 +305,20 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
+def answer(session: Session[BlockAblationSettings]) -> str:
+    """Which changes of the block a merge notices, in two sentences."""
+    return _decided(_of_merge(session))
+
+
+def _of_merge(
+    session: Session[BlockAblationSettings],
+) -> list[tuple[Configuration, pairing.Paired]]:
+    return [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
+
+
 def conclusion(session: Session[BlockAblationSettings]) -> str:
     """The conclusion of the notebook."""
-    compared = [(arm, pair) for model, arm, pair in comparisons(session) if model == MERGE]
+    compared = _of_merge(session)
     lines = [_decided(compared), *_ranges(session)]
     if any(arm.factor == "A1" for arm, _ in compared):
         lines.append(_tracking_line(compared))
@@ -317,7 +328,7 @@ def conclusion(session: Session[BlockAblationSettings]) -> str:
 def _decided(compared: Sequence[tuple[Configuration, pairing.Paired]]) -> str:
     """Which settings of LegoMerge matter beyond chance."""
     if not compared:
-        return "Nothing was changed in this run, so nothing can be said."
+        return "Nothing was changed in this run. So nothing can be said about changes."
     fewest = min(pair.n for _, pair in compared)
     largest, pair = max(compared, key=lambda row: abs(row[1].mean))
     size = (

@@ -126,6 +126,19 @@ def fit_table(timed: Laws, counted: Laws) -> pd.DataFrame:
     )
 
 
+def answer(found: Mapping[str, Cost], counted: Laws) -> str:
+    """What a merge costs beside other methods, and whether costs grow linearly."""
+    merge = found[LEGO_MERGE]
+    whole = [cost for cost in found.values() if not cost.parts]
+    slower = sum(cost.total_seconds > merge.total_seconds for cost in whole)
+    over = sum(law.last > 1.0 + ROUNDING for law in counted.values())
+    return (
+        f"With the training of its blocks counted, a merge takes {merge.total_seconds:.2g} s, less "
+        f"than {slower} of {len(whole)} methods that are trained as a whole. "
+        f"Operations grow more than linearly in {over} of {len(counted)} pairs of method and size."
+    )
+
+
 def conclusion(found: Mapping[str, Cost], timed: Laws, counted: Laws) -> str:
     """What the numbers say about cost, and about the claim that it grows linearly."""
     lines = [*_about_cost(found), *(_about_growth(name, timed, counted) for name in FACTORS)]

@@ -135,6 +135,23 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.3f} ± {values.std():.3f}"
 
 
+def answer(found: Mapping[str, Case]) -> str:
+    """Where the harmonic mean keeps more energy, and what of the shape is left."""
+    wins = [
+        name
+        for name, case in found.items()
+        if _value(case, "harmonic", "energy_ratio") > _value(case, "mean", "energy_ratio")
+    ]
+    first = found["additive inverse"]
+    return (
+        f"The harmonic mean keeps more energy than the plain mean in {len(wins)} of "
+        f"{len(found)} experiments ({', '.join(wins) or 'none'}). "
+        "Of a signal and its inverse it keeps "
+        f"{_value(first, 'harmonic', 'energy_ratio'):.0%} of the energy, with a correlation of "
+        f"{abs(_value(first, 'harmonic', 'correlation')):.2f} with either of them."
+    )
+
+
 def conclusion(found: Mapping[str, Case]) -> str:
     """What holds over all experiments."""
     kept = {name: _value(case, "harmonic", "energy_ratio") for name, case in found.items()}

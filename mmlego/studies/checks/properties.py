@@ -100,6 +100,17 @@ def describe(found: Sequence[Measure], settings: PropertiesSettings) -> str:
     )
 
 
+def answer(found: Sequence[Measure], moved: Distances) -> str:
+    """How many statements hold, and whether a merge keeps distances, in two sentences."""
+    kept, merged = moved.ratios(TRANSFORMED), moved.ratios(MERGED)
+    return (
+        f"{sum(measure.holds for measure in found)} of {len(found)} statements hold within the "
+        "tolerance. "
+        f"The transform multiplies every distance by {kept.min():.3f} to {kept.max():.3f}, the "
+        f"merge by {merged.min():.2f} to {merged.max():.2f}, depending on the pair."
+    )
+
+
 def conclusion(found: Sequence[Measure], moved: Distances) -> str:
     """What holds, what does not, and what that means for merged latents."""
     failing = [measure for measure in found if not measure.holds]

@@ -286,6 +286,18 @@ def describe(settings: RequirementsSettings) -> str:
     )
 
 
+def answer(checks: Sequence[Check]) -> str:
+    """How many requirements merge and fusion meet, and how many other methods do as well."""
+    met = {m: sum(c.verdict == YES for c in checks if c.method == m) for m in METHODS}
+    own = {m: count for m, count in met.items() if m.startswith("lego")}
+    listed = " and ".join(f"{title(m)} meets {count}" for m, count in own.items())
+    rivals = [m for m, count in met.items() if m not in own and count >= max(own.values())]
+    return (
+        f"Of {len(REQUIREMENTS)} requirements, {listed}. "
+        f"As many as the better of these, or more, meets {_titles(rivals) or 'no other method'}."
+    )
+
+
 def conclusion(checks: Sequence[Check]) -> str:
     """Who meets which requirement, and who meets most."""
     lines = [_about(requirement, checks) for requirement in REQUIREMENTS]

@@ -96,10 +96,10 @@ def unimodal_answer(session: Session) -> str:
     ranked = pairing.means(table)
     first = views.label(shown_outcomes(session)[0], tables)
     pairs = _blocks_against_encoders(session, table, tables)
-    changes = [pair.mean for pair in pairs]
+    changes, title = [pair.mean for pair in pairs], style.title(metric)
     repeats = pairing.counted(len(session.folds), "repeat")
     return (
-        f"Chosen by validation loss, **{first}** reaches a mean {style.title(metric)} of "
+        f"Chosen by validation loss, **{first}** reaches a mean {title[0].lower()}{title[1:]} of "
         f"{spread(*ranked.loc[first])} over {repeats}, where the highest of all "
         f"{len(ranked)} rows is {ranked['mean'].iloc[0]:.3f}. "
         f"Wrapping the encoder of a modality in a block changes it by {np.mean(changes):+.3f} on "

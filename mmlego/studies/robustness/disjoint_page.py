@@ -14,7 +14,7 @@ from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods import names
 from mmlego.methods.registry import titled
-from mmlego.reporting import sentences
+from mmlego.reporting import answers, sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
 from mmlego.runs.settings import DisjointSettings
@@ -29,6 +29,17 @@ def label(outcome: Outcome) -> str:
     """Name of a method, and of the start where it is common."""
     name = titled(outcome.method)
     return f"{name} ({COMMON})" if outcome.arm == COMMON else name
+
+
+def merged_at(outcomes: Sequence[Outcome], overlap: float, repeat: int) -> Outcome:
+    """LegoMerge at one overlap in one repeat."""
+    return next(
+        outcome
+        for outcome in outcomes
+        if label(outcome) == MERGE
+        and outcome.facts["overlap"] == overlap
+        and outcome.repeat == repeat
+    )
 
 
 def division(session: Session[DisjointSettings]) -> str:
@@ -100,6 +111,16 @@ def difference_figure(
         metric=main_metric(session.cohort),
         test_train_ratio=sentences.ratio(session),
     )
+
+
+def answer(session: Session[DisjointSettings], outcomes: Sequence[Outcome]) -> str:
+    """LegoMerge beside its rivals where the patients overlap least, in two sentences."""
+    rows = table(session, outcomes)
+    low = rows["x"].min()
+    least = rows[rows["x"] == low]
+    rivals = [ENSEMBLE, *(name for name in dict.fromkeys(least["label"]) if name != MERGE)]
+    where = f"at overlap {low:g}"
+    return answers.against(least, main_metric(session.cohort), MERGE, rivals, where=where)
 
 
 def conclusion(session: Session[DisjointSettings], outcomes: Sequence[Outcome]) -> str:

@@ -17,6 +17,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods import names
 from mmlego.methods.method import MERGED
 from mmlego.methods.registry import METHODS, titled
+from mmlego.reporting import answers
 from mmlego.reporting import outcomes as views
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
@@ -120,6 +121,15 @@ def pattern_table(session: Session[RobustnessSettings], found: Findings) -> pd.D
 
 def _pattern(outcome: Outcome) -> str:
     return f"only {outcome.facts['only']}" if "only" in outcome.facts else COMPLETE
+
+
+def only_one(found: Findings, modality: str, repeat: int) -> Outcome | None:
+    """LegoMerge with one modality only in one repeat; None if the part did not run."""
+    for outcome in found.missing:
+        if outcome.facts.get("only") == modality and label(outcome) == MERGE:
+            if outcome.repeat == repeat:
+                return outcome
+    return None
 
 
 def _spread_table(table: pd.DataFrame, heading: str) -> pd.DataFrame:
@@ -339,6 +349,34 @@ def _extension_lines(session: Session[RobustnessSettings], found: Findings) -> l
     if again:
         cost += f", training {_retrained()} again {np.mean(again):.1f} s"
     return [*lines, f"{cost}; no block that was there before changed by a single bit."]
+
+
+def answer(session: Session[RobustnessSettings], found: Findings) -> str:
+    """How LegoMerge stands in the first part of the page that ran, in two sentences."""
+    metric = main_metric(session.cohort)
+    if found.missing or found.imbalance:
+        fact, outcomes = ("rate", _at_rates(found)) if found.missing else ("share", found.imbalance)
+        table = curve_table(session, outcomes, fact, label)
+        place = table["x"].max() if found.missing else table["x"].min()
+        hard = table[table["x"] == place]
+        what = "modalities are withheld" if found.missing else "a modality is scarce"
+        where = f"where {what} at a {fact} of {place:g}"
+        networks = hard[hard["label"].isin(_trained(hard))]
+        best = pairing.means(networks).index[:1]
+        return answers.against(hard, metric, MERGE, (ENSEMBLE, *best), where=where)
+    if not (found.cardinality or found.extension):
+        return f"No part of this page ran. {skipped(session, CARDINALITY)}"
+    fact, outcomes = (
+        ("condition", [o for o in found.cardinality if label(o) == MERGE])
+        if found.cardinality
+        else ("step", found.extension)
+    )
+    first, rival = (ONE, ALL) if found.cardinality else (AFTER, BEFORE)
+    table = views.value_table(outcomes, metric, lambda o: o.facts[fact])
+    table = table.groupby(["label", "repeat"], sort=False, as_index=False)[
+        ["value", "n_train", "n_test"]
+    ].mean()
+    return answers.against(table, metric, first, [rival], where=f"of {MERGE}")
 
 
 def conclusion(session: Session[RobustnessSettings], found: Findings) -> str:

@@ -15,6 +15,7 @@ from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import fit_settings, objective_of
 from mmlego.errors import SettingsError
+from mmlego.models.amc import AMC
 from mmlego.runs.session import Session
 from mmlego.runs.settings import TokenSettings
 from mmlego.studies.amc import run as amc
@@ -142,6 +143,29 @@ def importance_sentences(traces: Sequence[ReplacementTrace], titles: dict[str, s
             "above 1 could a token score be negative."
         )
     return "\n".join(lines)
+
+
+def answer(told: Mapping[str, Sequence[ReplacementTrace]], titles: dict[str, str]) -> str:
+    """How uneven importance is, and how many tokens each rule replaces, in two sentences."""
+    counts = {rule: table(one, "shares", titles) for rule, one in told.items()}
+    rule, first = next(iter(counts.items()))
+    if first.empty:
+        return "No sample has two modalities or more. Nothing is replaced."
+    mean = first.groupby("modality", sort=False)["importance"].mean()
+    equal = 1 / len(mean)
+    near = np.mean((first["importance"] - equal).abs() < 0.05)
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in mean.items())
+    replaced = "; ".join(
+        f"{amc.title_of(name)} "
+        + ", ".join(f"{m} {n:.1f}" for m, n in part.groupby("modality")["replaced"].mean().items())
+        for name, part in counts.items()
+    )
+    return (
+        f"Under {amc.title_of(rule)} the mean importance of the modalities is {listed}, where an "
+        f"equal share is {equal:.3f} and {near:.0%} of all cases are within .05 of it. "
+        f"Of {told[rule][0].trained.network(AMC).options.tokens} tokens are replaced on average: "
+        f"{replaced}."
+    )
 
 
 def entropies(runs: Sequence[TrainedModel], rule: str, store: FitStore) -> pd.DataFrame:

@@ -121,6 +121,12 @@ def conclusion(
     return "\n".join(f"* {line}" for line in lines)
 
 
+def answer(apart: BlockMerges, common: BlockMerges, metric: str) -> str:
+    """Whether merging weights falls behind merging latents, from either start."""
+    starts = {"started apart": apart, "had a common start": common}
+    return " ".join(_below(start, _rivals(merges, metric)) for start, merges in starts.items())
+
+
 def second_task(shared: EncoderMerges | None) -> dict[str, Any]:
     """Results on the second task for the record, since the table of results has one cohort a run.
 
@@ -163,16 +169,23 @@ def _against(table: pd.DataFrame, rival: str) -> list[pairing.Paired]:
 
 
 def _together_line(start: str, merges: BlockMerges, metric: str) -> str:
-    found = pairing.adjust(_against(together_table(merges, metric), LATENTS))
+    found = _rivals(merges, metric)
+    best = max(found, key=lambda pair: pair.mean)
+    what = f"The best of them by test results ({best.first})"
+    return f"{_below(start, found)} {sentences.verdict(best, what, 'merging latents')}"
+
+
+def _rivals(merges: BlockMerges, metric: str) -> list[pairing.Paired]:
+    """Every way of merging weights minus merging latents, corrected for their number."""
+    return pairing.adjust(_against(together_table(merges, metric), LATENTS))
+
+
+def _below(start: str, found: Sequence[pairing.Paired]) -> str:
     below = sum(pair.mean < 0 for pair in found)
     lost = sum(pair.mean < 0 and pair.decided for pair in found)
-    best = max(found, key=lambda pair: pair.mean)
     return (
         f"Where blocks {start}, {below} of {len(found)} ways of merging weights lie below merging "
-        f"latents on average, {lost} of them by more than chance. "
-        + sentences.verdict(
-            best, f"The best of them by test results ({best.first})", "merging latents"
-        )
+        f"latents on average, {lost} of them by more than chance."
     )
 
 
