@@ -44,7 +44,8 @@ def kaplan_meier(event: ArrayLike, time: ArrayLike, *, level: float = 0.95) -> K
     from sksurv.nonparametric import kaplan_meier_estimator
 
     event, time = check_outcome(event, time)
-    check_level(level)
+    if not 0.0 < level < 1.0:
+        raise SettingsError(f"level: expected a coverage in (0, 1), got {level}; usual is 0.95")
 
     def at_risk(moment: float) -> int:
         return int((time >= moment).sum())
@@ -107,13 +108,3 @@ def risk_groups(risk: ArrayLike, train_risk: ArrayLike) -> np.ndarray:
         if values.size == 0 or not np.isfinite(values).all():
             raise ShapeError(f"{name}: expected finite values, got {values.shape} with some not")
     return risk > np.median(reference)
-
-
-def check_level(level: float) -> None:
-    """Refuse the coverage of an interval outside (0, 1).
-
-    Raises:
-        SettingsError: If it is outside.
-    """
-    if not 0.0 < level < 1.0:
-        raise SettingsError(f"level: expected a coverage in (0, 1), got {level}; usual is 0.95")

@@ -12,13 +12,7 @@ from numpy.typing import ArrayLike
 from mmlego.errors import MetricError, SettingsError, ShapeError
 from mmlego.learning.metrics.calibration import calibration_table, roc_curve, survival_calibration
 from mmlego.learning.seeding import check_seed
-from mmlego.learning.statistics.groups import (
-    KaplanMeier,
-    check_level,
-    kaplan_meier,
-    logrank_test,
-    risk_groups,
-)
+from mmlego.learning.statistics.groups import KaplanMeier, kaplan_meier, logrank_test, risk_groups
 
 __all__ = [
     "Interval",
@@ -81,7 +75,7 @@ def corrected_resampled_ttest(
     from scipy import stats
 
     values = _sample(differences, at_least=2)
-    check_level(level)
+    _check_level(level)
     if n_train < 1 or n_test < 1:
         raise SettingsError(f"t-test: expected sizes of 1 or more, got {n_train} and {n_test}")
     mean, dof = float(values.mean()), len(values) - 1
@@ -168,7 +162,7 @@ def bootstrap_metric(
         MetricError: If the metric is undefined on the data, or on half of the resamples.
         SettingsError: If ``n``, the level or the seed is out of range.
     """
-    check_level(level)
+    _check_level(level)
     check_seed(seed)
     if n < 1:
         raise SettingsError(f"bootstrap: expected 1 resample or more, got {n}")
@@ -210,3 +204,8 @@ def _sample(values: ArrayLike, *, at_least: int) -> np.ndarray:
             "leave out undefined repeats, or run more"
         )
     return array
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise SettingsError(f"level: expected a coverage in (0, 1), got {level}; usual is 0.95")
