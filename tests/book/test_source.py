@@ -99,7 +99,7 @@ def clone(root, repository, made_up_run):
 
     Returns what git sees as changed.
     """
-    record = {"run_id": "merge-wdbc-1", "notebook": "merge", "data": {}}
+    record = {"run_id": "merge-wdbc-1", "notebook": "merge", "data": {}, "earlier": True}
     record |= {"parameters": {"grid": "quick", "cohort": "wdbc"}, "hardware": {"device": "cpu"}}
     made_up_run(root / "results", record)
     collect(root / "results")
