@@ -205,6 +205,7 @@ class Project:
         """Code of a cell that writes a record, without the cost of importing the package."""
         run_id = self.settings(**given).run_id
         record = {"run_id": run_id, "notebook": "signal_interference", "outcomes": []}
+        record |= {"modules": {}, "versions": {}}
         record |= {"parameters": {"grid": "manual"}, "data": {}, "hardware": {"device": "cpu"}}
         return (
             "import json, pathlib, time\n"
