@@ -33,7 +33,7 @@ def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Configu
     Raises:
         SettingsError: If arms are named and MM dynamics itself is not among them.
     """
-    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if ARMS[n].suits(folds[0].task)]
+    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if ARMS[n].is_for(folds[0].task)]
     if BOTH not in wanted:
         raise SettingsError(f"arms: expected '{BOTH}' among them, got {wanted}; add it")
     return arms_for(folds, wanted)

@@ -21,7 +21,7 @@ from mmlego.studies.amc import run as amc
 from mmlego.studies.amc.published import published_entropies
 from mmlego.studies.tokens import run as tokens
 from mmlego.studies.tokens.conflicts import conflict_table
-from mmlego.studies.tokens.evidence import digitised, importance_against
+from mmlego.studies.tokens.published_map import digitised, importance_against
 from mmlego.studies.tokens.run import ReplacementTrace
 
 
