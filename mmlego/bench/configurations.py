@@ -37,7 +37,7 @@ class Configuration:
     reference: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
 
-    def suits(self, task: str) -> bool:
+    def is_for(self, task: str) -> bool:
         """Whether it is for a task."""
         return self.task in ("", task)
 
@@ -65,6 +65,6 @@ def check_arms(wanted: Sequence[str], known: Mapping[str, Configuration], task: 
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise SettingsError(f"arms: expected names of {list(known)}, got {unknown}")
-    foreign = [name for name in wanted if not known[name].suits(task)]
+    foreign = [name for name in wanted if not known[name].is_for(task)]
     if foreign:
         raise SettingsError(f"arms: expected arms for {task}, got {foreign}; leave them out")

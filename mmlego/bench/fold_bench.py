@@ -47,11 +47,11 @@ def methods_for(fold: Fold, names: Sequence[str], wanted: Sequence[str] = ()) ->
     return [
         name
         for name, method in METHODS.items()
-        if (name in wanted if wanted else not method.opt_in) and suits(method, fold, names)
+        if (name in wanted if wanted else not method.opt_in) and can_be_trained(method, fold, names)
     ]
 
 
-def suits(method: Method, fold: Fold, names: Sequence[str]) -> bool:
+def can_be_trained(method: Method, fold: Fold, names: Sequence[str]) -> bool:
     """Whether a method can be trained on these modalities of a fold for its task."""
     tables = [name for name in names if fold.kinds[name] == "tabular"]
     bags = [name for name in names if fold.kinds[name] in ("bag", "series")]

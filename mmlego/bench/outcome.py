@@ -77,7 +77,7 @@ class Outcome:
         return len(self.ids)
 
     @property
-    def joined(self) -> str:
+    def modality_key(self) -> str:
         """Modalities joined by ``+``."""
         return "+".join(self.modalities)
 
@@ -110,7 +110,7 @@ def tidy(
         | {
             "cohort": cohort,
             "protocol": protocol,
-            "modalities": outcome.joined,
+            "modalities": outcome.modality_key,
             "repeat": outcome.repeat,
             "split_unit": split_unit,
             "metric": metric,
@@ -136,6 +136,6 @@ def log_outcome(log: Callable[[str], None] | None, outcome: Outcome) -> None:
     epochs = "" if best is None else f"best epoch {best:>2} of {len(outcome.history):>2}"
     words = ", ".join(word for word in (outcome.arm, outcome.inputs, outcome.condition) if word)
     log(
-        f"repeat {outcome.repeat}  {outcome.method:<10} {words:<8} {outcome.joined:<24} "
+        f"repeat {outcome.repeat}  {outcome.method:<10} {words:<8} {outcome.modality_key:<24} "
         f"{epochs:<20}  {metric} {value:.3f}  {outcome.seconds:6.1f} s"
     )

@@ -8,6 +8,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, TypeVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -154,6 +155,29 @@ class TrainedModel:
                 "got a model that was trained by itself; train it through its study"
             )
         return self.configuration
+
+    def measured(
+        self,
+        store: FitStore,
+        measure: Callable[..., object],
+        make: Callable[[TrainedModel], pd.DataFrame],
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Something that was measured on it, as a run recorded it, or measured now.
+
+        Args:
+            store: What knows tables of earlier runs.
+            measure: The function that asks for it; gives the name, and its code covers ``make``.
+            make: Measures it.
+            options: What else decides it, in JSON types.
+        """
+        return store.table(
+            measure.__name__,
+            lambda: make(self),
+            parents=[self.key],
+            code=code_digest(measure),
+            **options,
+        )
 
     @property
     def test(self) -> Samples:

@@ -26,7 +26,7 @@ def answer_page(results: Path, folder: Path) -> str:
         return f"```{{warning}}\nThere are no results yet ({why}).\n```\n"
 
 
-def _from_benchmark(tasks: list[main_table.Task], folder: Path) -> str:
+def _from_benchmark(tasks: list[main_table.TableCohort], folder: Path) -> str:
     table = main_table.main_table(tasks)
     return (
         f'<div class="mml-answer">\n\n{home.headline(tasks)}\n\n</div>\n\n'

@@ -12,7 +12,7 @@ from mmlego.data.cohorts.cohort import tables_of
 from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.errors import MetricError
 from mmlego.learning.statistics.resampling import logrank_test
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.runs.session import Session
 
 _GROUPS: dict[object, str] = {False: "predicted low risk", True: "predicted high risk"}
@@ -39,28 +39,28 @@ def shown_outcomes(session: Session, method: str | None = None) -> list[Outcome]
                 f"closer look: no headline outcome of '{method}' in this run; add it first"
             )
         return found
-    groups = views.grouped(session.outcomes, tables_of(session.cohort))
+    groups = outcome_tables.grouped(session.outcomes, tables_of(session.cohort))
     most = max(sum(o.n_test for o in group) for group in groups.values())
     full = {name: group for name, group in groups.items() if sum(o.n_test for o in group) == most}
-    return groups[views.chosen_by_validation(full)]
+    return groups[outcome_tables.chosen_by_validation(full)]
 
 
 def outcome_figure(session: Session, method: str | None = None) -> Figure:
     """Kaplan-Meier curves of predicted risk groups with a log-rank p-value, or ROC curves."""
     outcomes = shown_outcomes(session, method)
     cohort = session.cohort
-    title = views.label(outcomes[0], tables_of(cohort))
+    title = outcome_tables.label(outcomes[0], tables_of(cohort))
     if cohort.task == "survival":
         return _risk_groups(outcomes, cohort, title)
     if len(cohort.class_target.classes) > 2:
         return _confusion(outcomes, cohort, title)
     return figures.roc_plot(
-        views.all_predictions(outcomes, cohort), method=outcomes[0].method, title=title
+        outcome_tables.all_predictions(outcomes, cohort), method=outcomes[0].method, title=title
     )
 
 
 def _risk_groups(outcomes: list[Outcome], cohort: Cohort, title: str) -> Figure:
-    frame = views.first_predictions(outcomes, cohort)
+    frame = outcome_tables.first_predictions(outcomes, cohort)
     both = frame["high"].nunique() == 2
     p_value = None
     if both:
@@ -103,7 +103,7 @@ def calibration_figure(session: Session, method: str | None = None) -> Figure | 
     if not isinstance(target, SurvivalTarget):
         if len(target.classes) > 2:
             return None
-        frame = views.all_predictions(outcomes, cohort)
+        frame = outcome_tables.all_predictions(outcomes, cohort)
         return figures.reliability_plot(frame, method=outcomes[0].method)
     fold = session.folds[0]
     first = outcomes[0]

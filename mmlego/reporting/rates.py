@@ -11,7 +11,7 @@ from mmlego import figures
 from mmlego.bench.outcome import Outcome
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
 
@@ -24,8 +24,8 @@ def curve_table(
 ) -> pd.DataFrame:
     """Outcomes over a number among their facts: x, repeat, value, label, method."""
     metric = main_metric(session.cohort)
-    table = views.value_table(outcomes, metric, lambda o: o.facts[fact], column="x")
-    return table.assign(label=views.value_table(outcomes, metric, name)["label"])
+    table = outcome_tables.value_table(outcomes, metric, lambda o: o.facts[fact], column="x")
+    return table.assign(label=outcome_tables.value_table(outcomes, metric, name)["label"])
 
 
 def curves(session: Session, table: pd.DataFrame, xlabel: str) -> Figure:

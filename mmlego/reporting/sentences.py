@@ -17,7 +17,7 @@ from mmlego.data.cohorts.cohort import tables_of
 from mmlego.data.cohorts.target import SurvivalTarget
 from mmlego.figures import style
 from mmlego.learning.statistics import pairing
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.published import published_for
 from mmlego.runs.session import Session
 from mmlego.runs.settings import BenchmarkSettings, DisjointSettings, RobustnessSettings
@@ -132,7 +132,7 @@ def metrics_table(session: Session) -> pd.DataFrame:
     """All metrics of all models: mean ± standard deviation (n)."""
     tables = tables_of(session.cohort)
     rows = [
-        {"model": views.label(o, tables), "metric": style.title(name), "value": value}
+        {"model": outcome_tables.label(o, tables), "metric": style.title(name), "value": value}
         for o in session.outcomes
         for name, value in o.metrics.items()
     ]

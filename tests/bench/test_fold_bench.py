@@ -13,8 +13,8 @@ from mmlego.bench.estimators import classical_methods
 from mmlego.bench.fold_bench import (
     Bench,
     benches,
+    can_be_trained,
     methods_for,
-    suits,
 )
 from mmlego.bench.inputs import PATHWAYS
 from mmlego.bench.merging import ensemble, merge
@@ -128,7 +128,9 @@ def test_references_belong_to_their_task():
         ("classification", {"logistic", "boosting"} | ASKED),
     ):
         fold = _fold(task, m=TABLE)
-        assert {name for name in references if suits(METHODS[name], fold, ["m"])} == expected
+        assert {
+            name for name in references if can_be_trained(METHODS[name], fold, ["m"])
+        } == expected
 
 
 def test_some_references_run_only_where_they_are_named():
@@ -166,7 +168,7 @@ def quick_references(monkeypatch, outcome):
 @pytest.mark.usefixtures("quick_references")
 def test_every_method_that_suits_has_its_rows_and_no_other(folds, settings, store):
     found = run_all(folds(), settings(), store)
-    rows = [(o.method, o.arm, o.inputs, o.joined) for o in found]
+    rows = [(o.method, o.arm, o.inputs, o.modality_key) for o in found]
     tables, everything = "clin+rna", "clin+img+rna"
     expected = []
     for encoder, name in (("snn", tables), ("abmil", "img")):
@@ -205,7 +207,7 @@ def test_groups_of_genes_are_a_set_of_their_own(folds, settings, store):
     fold = join_columns(folds()[0], "pathway_a", {"rna": [0, 2]})
     fold = join_columns(fold, "pathway_b", {"rna": [1], "clin": [0]})
     found = bench_fold(Bench(fold, settings(), store), [PATHWAYS], ["mcat"])
-    assert [(o.inputs, o.joined) for o in found] == [(PATHWAYS, "clin+img+rna")]
+    assert [(o.inputs, o.modality_key) for o in found] == [(PATHWAYS, "clin+img+rna")]
 
 
 # --- each model once

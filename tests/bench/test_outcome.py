@@ -8,7 +8,7 @@ from mmlego.bench.outcome import OUTCOME_COLUMNS, log_outcome, tidy
 def test_sizes_and_names(outcome):
     found = outcome(modalities=("clin", "genes"))
     assert found.n_test == 3
-    assert found.joined == "clin+genes"
+    assert found.modality_key == "clin+genes"
 
 
 def test_one_row_per_outcome_and_metric(outcome):

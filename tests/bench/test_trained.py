@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from torch import nn
 
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.merging import bare, bare_blocks
+from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import as_kind
 from mmlego.errors import RunError
 from mmlego.lego.block import LegoBlock
@@ -41,3 +43,20 @@ def test_a_configuration_is_there_only_where_several_are_compared(models):
         _ = trained.chosen_configuration
     trained.configuration = Configuration("deep", "deeper", LEGO_BLOCK)
     assert trained.chosen_configuration.title == "deeper"
+
+
+def test_what_was_measured_is_taken_from_a_record(models, tmp_path):
+    asked = []
+
+    def measure(trained):
+        asked.append(trained.key)
+        return pd.DataFrame({"n": [1]})
+
+    first = FitStore(tmp_path)
+    found = models["table"].measured(first, as_kind, measure, part="test")
+    again = FitStore(tmp_path, recall_table=first.tables.get)
+    assert models["table"].measured(again, as_kind, measure, part="test").equals(found)
+    assert asked == ["key of table"]
+    models["table"].measured(again, as_kind, measure, part="val")
+    models["bag"].measured(again, as_kind, measure, part="test")
+    assert asked == ["key of table", "key of table", "key of bag"]

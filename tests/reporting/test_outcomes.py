@@ -5,7 +5,7 @@ import pytest
 
 from mmlego.errors import MetricError
 from mmlego.learning.metrics.scores import main_metric
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 
 
 def test_main_metric(toy):
@@ -22,11 +22,11 @@ def test_main_metric(toy):
 
 def test_labels(outcome):
     found = outcome("lego_block", "wrapped", modalities=("clin",))
-    assert views.label(found) == "LegoBlock (wrapped), clin"
-    assert views.label(outcome()) == "LegoMerge, clin + genes"
-    assert views.label(outcome(), ["clin", "genes"]) == "LegoMerge, tabular"
-    assert views.modality_label(("clin", "img", "rna"), ["clin", "rna"]) == "tabular + img"
-    assert views.modality_label(("clin",), ["clin"]) == "clin"
+    assert outcome_tables.label(found) == "LegoBlock (wrapped), clin"
+    assert outcome_tables.label(outcome()) == "LegoMerge, clin + genes"
+    assert outcome_tables.label(outcome(), ["clin", "genes"]) == "LegoMerge, tabular"
+    assert outcome_tables.modality_label(("clin", "img", "rna"), ["clin", "rna"]) == "tabular + img"
+    assert outcome_tables.modality_label(("clin",), ["clin"]) == "clin"
 
 
 def test_value_table_leaves_out_what_is_undefined(outcome):
@@ -35,14 +35,14 @@ def test_value_table_leaves_out_what_is_undefined(outcome):
         outcome(repeat=2, metrics={"c_index": np.nan}),
         outcome(repeat=3, metrics={}),
     ]
-    assert views.value_table(outcomes, "c_index")["repeat"].tolist() == [1]
+    assert outcome_tables.value_table(outcomes, "c_index")["repeat"].tolist() == [1]
     with pytest.raises(MetricError, match="'auc': expected a finite value"):
-        views.value_table(outcomes, "auc")
+        outcome_tables.value_table(outcomes, "auc")
 
 
 def test_first_predictions_count_everybody_once(trained):
     outcomes = [bench.encoder("clin").outcome for bench in trained.benches]
-    frame = views.first_predictions(outcomes[::-1], trained.session.cohort)
+    frame = outcome_tables.first_predictions(outcomes[::-1], trained.session.cohort)
     assert frame["id"].is_unique
     assert set(frame["id"]) == set(outcomes[0].ids) | set(outcomes[1].ids)
     first = frame.set_index("id").loc[outcomes[0].ids]
@@ -56,7 +56,7 @@ def test_first_predictions_count_everybody_once(trained):
 def test_class_predictions_stand_beside_their_labels(trained_classes):
     outcomes = [bench.encoder("clin").outcome for bench in trained_classes.benches]
     cohort = trained_classes.session.cohort
-    frame = views.all_predictions(outcomes, cohort)
+    frame = outcome_tables.all_predictions(outcomes, cohort)
     place = [cohort.ids.tolist().index(name) for name in outcomes[0].ids]
     first = frame[frame["repeat"] == 1]
     assert first["label"].tolist() == cohort.target.label[place].tolist()
@@ -65,7 +65,7 @@ def test_class_predictions_stand_beside_their_labels(trained_classes):
 
 def test_histories_keep_every_epoch(trained):
     outcomes = [bench.encoder("clin").outcome for bench in trained.benches]
-    frame = views.history_table(outcomes)
+    frame = outcome_tables.history_table(outcomes)
     assert len(frame) == sum(len(o.history) for o in outcomes)
     assert {"label", "repeat", "epoch", "train_loss", "val_loss", "kept"} == set(frame.columns)
     kept = frame[frame["kept"]].groupby("repeat")["epoch"].first()
@@ -87,7 +87,7 @@ def test_published_numbers_go_to_the_right_rows(outcome, toy):
         outcome("lego_merge", modalities=("clin", "img", "rna")),
         outcome("lego_fuse", "stack", tune_epochs=0, modalities=("clin", "img", "rna")),
     ]
-    frame = views.forest_table(outcomes, "c_index", cohort, "row").set_index("label")
+    frame = outcome_tables.forest_table(outcomes, "c_index", cohort, "row").set_index("label")
     assert frame.loc["SNN, tabular", ["published", "comparable"]].tolist() == [0.689, True]
     assert frame.loc["LegoMerge, tabular + img", ["published", "comparable"]].tolist() == [
         0.701,
@@ -97,7 +97,7 @@ def test_published_numbers_go_to_the_right_rows(outcome, toy):
 
 
 def test_cohort_of_ones_own_has_no_published_numbers(outcome, toy):
-    frame = views.forest_table([outcome()], "c_index", toy(), "patient")
+    frame = outcome_tables.forest_table([outcome()], "c_index", toy(), "patient")
     assert frame["published"].isna().all()
 
 
@@ -108,5 +108,5 @@ def test_published_numbers_for_more_tables_are_shown_as_not_comparable(outcome, 
 
     cohort = replace(toy(), card=load_card("tcga-blca"))
     found = outcome("snn", "", modalities=("clin", "rna"))
-    frame = views.forest_table([found], "c_index", cohort, "row")
+    frame = outcome_tables.forest_table([found], "c_index", cohort, "row")
     assert frame[["published", "comparable"]].to_numpy().tolist() == [[0.689, False]]

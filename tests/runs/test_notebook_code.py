@@ -48,7 +48,7 @@ def test_code_follows_from_every_notebook(notebook):
         ("robustness", "mmlego.studies.robustness.run"),
         ("disjoint_training", "mmlego.studies.robustness.disjoint"),
         ("image_dynamics", "mmlego.studies.dynamics.images"),
-        ("token_rebalancing", "mmlego.studies.tokens.evidence"),
+        ("token_rebalancing", "mmlego.studies.tokens.published_map"),
         ("tuning", "mmlego.bench.tuning.search"),
         ("signal_interference", "mmlego.studies.checks.interference"),
         ("summary", "mmlego.studies.answer.summary_page"),

@@ -58,7 +58,7 @@ def test_a_notebook_without_a_cohort_has_none():
 def test_every_modality_is_trained_in_every_variant(trained):
     names = {"clin", "rna", "img", "tabular"}
     assert len(trained.benches) == 2
-    rows = [(o.repeat, o.method, o.arm, o.joined) for o in trained.session.outcomes]
+    rows = [(o.repeat, o.method, o.arm, o.modality_key) for o in trained.session.outcomes]
     assert len(set(rows)) == len(rows) == 2 * len(names) * (1 + len(BLOCK_VARIANTS))
     assert {arm for _, method, arm, _ in rows if method == "lego_block"} == set(BLOCK_VARIANTS)
     joined = trained.benches[0].encoder("tabular").outcome

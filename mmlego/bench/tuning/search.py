@@ -56,7 +56,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Study:
+class FinishedSearch:
     """A finished search.
 
     Attributes:
@@ -111,7 +111,7 @@ def search(
     storage: Path,
     *,
     log: Callable[[str], None] | None = None,
-) -> list[Study]:
+) -> list[FinishedSearch]:
     """Search the hyper-parameters of all methods on the validation parts of some folds.
 
     A search that was cut short goes on where it stopped.
@@ -127,7 +127,7 @@ def search(
     """
     storage.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    studies: list[Study] = []
+    studies: list[FinishedSearch] = []
     for task in tasks(folds[0], settings.methods):
         chosen = TunedValues({study.task.name: {"values": study.values} for study in studies})
         studies.append(_search_one(task, folds, settings, storage, chosen))
@@ -141,7 +141,7 @@ def storage_path(results: Path, cohort: str) -> Path:
     return results / "artifacts" / "studies" / f"{cohort}.db"
 
 
-def sentence(study: Study) -> str:
+def sentence(study: FinishedSearch) -> str:
     """What one search found, in a line."""
     return (
         f"{study.task.name}: {len(study.trials)} trials, validation loss {study.given:.4f} as "
@@ -162,7 +162,7 @@ def _search_one(
     settings: TuningSettings,
     storage: Path,
     chosen: TunedValues,
-) -> Study:
+) -> FinishedSearch:
     # A search must never be mixed with one of other code or settings.
     identity = [settings.block_signature(), folds[0].cohort, task.name, code_digest(search)]
     label = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
@@ -240,7 +240,7 @@ def _fused_val_loss(task: Search, bench: Bench) -> float:
     return mean_loss(fused, val, objective_for(bench.fold), device=device)
 
 
-def _finished(task: Search, study: optuna.Study) -> Study:
+def _finished(task: Search, study: optuna.Study) -> FinishedSearch:
     """Read a study.
 
     Raises:
@@ -256,7 +256,7 @@ def _finished(task: Search, study: optuna.Study) -> Study:
     done = [t for t in study.trials if t.state in _DONE]
     rows = [{"number": t.number, "value": t.value, "state": t.state.name} | t.params for t in done]
     first = done[0]
-    return Study(
+    return FinishedSearch(
         task=task,
         trials=pd.DataFrame(rows),
         values=readable(task.method, study.best_trial.params),

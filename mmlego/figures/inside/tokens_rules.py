@@ -140,7 +140,7 @@ def digitised_totals(
 
     Args:
         published: Columns ending in "_replaced", one per modality; one row per instance, as
-            ``mmlego.studies.tokens.evidence.digitised`` reads them.
+            ``mmlego.studies.tokens.published_map.digitised`` reads them.
         ours: Columns rule, total (whole numbers); one row per instance.
         title: Heading, left out if None.
 
@@ -156,7 +156,7 @@ def digitised_totals(
     if not columns:
         raise DataError(
             f"{name}: expected columns such as code_replaced, got {list(known.columns)}; read the "
-            "published figure with mmlego.studies.tokens.evidence.digitised"
+            "published figure with mmlego.studies.tokens.published_map.digitised"
         )
     rows = checks.table(ours, ("rule", "total"), name=name)
     checks.finite_columns(known, columns, name=name)

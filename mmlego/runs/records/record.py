@@ -109,7 +109,7 @@ def _outcome_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     rows = [
         outcome.labels
         | {
-            "modalities": outcome.joined,
+            "modalities": outcome.modality_key,
             "repeat": outcome.repeat,
             "n_train": outcome.n_train,
             "n_test": outcome.n_test,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.withholding import keep_only
@@ -51,11 +49,10 @@ def missing_table(
     Source: AMC paper, table 9, which compares complete samples with all; the rest is ours.
     """
     tables = [
-        store.table(
-            "missing_table",
-            partial(_scores, trained, metric, survival_loss),
-            parents=[trained.key],
-            code=code_digest(missing_table),
+        trained.measured(
+            store,
+            missing_table,
+            lambda it: _scores(it, metric, survival_loss),
             metric=metric,
             survival_loss=survival_loss,
         ).assign(repeat=trained.fold.repeat, rule=trained.chosen_configuration.title)

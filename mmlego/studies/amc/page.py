@@ -19,7 +19,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import answers, sentences
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
@@ -68,7 +68,7 @@ def label_of(labels: Mapping[str, Any]) -> str:
 def place_of(outcome: Outcome) -> tuple[str, str, str]:
     """Method, arm and single modality, by which published rows are found."""
     arm = outcome.arm if is_amc(outcome) else ""
-    return outcome.method, arm, outcome.joined if is_alone(outcome) else ""
+    return outcome.method, arm, outcome.modality_key if is_alone(outcome) else ""
 
 
 def metrics_of(session: Session[AMCBase]) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def values(
     session: Session[AMCBase], outcomes: Sequence[Outcome], metric: str = ""
 ) -> pd.DataFrame:
     """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
-    return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
+    return outcome_tables.value_table(outcomes, metric or main_metric(session.cohort), name_of)
 
 
 def forest(

@@ -198,7 +198,7 @@ def arms_for(
     """
     task = folds[0].task
     check_arms(wanted, ARMS, task)
-    return [arm for arm in ARMS.values() if arm.name in (wanted or usual) and arm.suits(task)]
+    return [arm for arm in ARMS.values() if arm.name in (wanted or usual) and arm.is_for(task)]
 
 
 def train_arms(

@@ -36,7 +36,7 @@ _SAME_PATIENTS = {
 
 
 @dataclass(frozen=True)
-class Study(CohortRun):
+class AMCRun(CohortRun):
     """AMC and its rivals on one data set.
 
     Rows have label, method, arm, chosen_by, only, group, modalities, repeat, value (of the main
@@ -49,14 +49,14 @@ class Study(CohortRun):
         return float(self.rows["n_test"].max() / self.rows["n_train"].max())
 
 
-def load_studies(results: Path) -> list[Study]:
+def load_studies(results: Path) -> list[AMCRun]:
     """The patient-level run of every real cohort, of each the one with the most repeats.
 
     Raises:
         RunError: If the notebook `amc` has not run in any grid, or no run has a value.
     """
     studies = [
-        Study(record["data"]["name"], record["data"], record["parameters"], rows)
+        AMCRun(record["data"]["name"], record["data"], record["parameters"], rows)
         for record in latest(results, AMCSettings.notebook)
         if not (rows := _rows(record)).empty
     ]
@@ -113,7 +113,7 @@ def _rows(record: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_KEYS, *_VALUES]).dropna(subset=["value"])
 
 
-def summaries(studies: list[Study]) -> pd.DataFrame:
+def summaries(studies: list[AMCRun]) -> pd.DataFrame:
     """Mean, spread and published value of every row of every data set.
 
     Returns:
@@ -140,7 +140,7 @@ def summaries(studies: list[Study]) -> pd.DataFrame:
     return table.sort_values(["task", "mean"], ascending=[True, False], ignore_index=True)
 
 
-def alone_table(studies: list[Study]) -> pd.DataFrame:
+def alone_table(studies: list[AMCRun]) -> pd.DataFrame:
     """AMC on each modality alone and on all, per data set: mean and corrected 95 % interval.
 
     Returns:
@@ -159,7 +159,7 @@ def alone_table(studies: list[Study]) -> pd.DataFrame:
     return table.sort_values(["task", "whole"], kind="stable", ignore_index=True)
 
 
-def rule_table(studies: list[Study]) -> pd.DataFrame:
+def rule_table(studies: list[AMCRun]) -> pd.DataFrame:
     """Both rules on every data set that has both, as ``figures.rule_pairs`` takes them."""
     rows = []
     for study in studies:

@@ -17,7 +17,7 @@ from mmlego.studies.amc.run import AMC, CHANGES, INVERSE, LITERAL, RULES, title_
 from mmlego.studies.answer.amc import (
     ALONE,
     WHOLE,
-    Study,
+    AMCRun,
     alone_table,
     latest,
     rule_table,
@@ -28,7 +28,7 @@ from mmlego.studies.answer.amc import (
 _FEWEST_TASKS = 6
 
 
-def scope(studies: list[Study]) -> str:
+def scope(studies: list[AMCRun]) -> str:
     """What each data set of the page rests on."""
     lines = []
     for study in studies:
@@ -46,7 +46,7 @@ def scope(studies: list[Study]) -> str:
     return "\n".join(lines)
 
 
-def metrics_of(studies: list[Study]) -> str:
+def metrics_of(studies: list[AMCRun]) -> str:
     """The main metrics of the data sets, for an axis."""
     short = {"c_index": "C-index", "auc": "AUC", "macro_auc": "macro AUC"}
     names = sorted({study.facts["metric"] for study in studies})
@@ -54,7 +54,7 @@ def metrics_of(studies: list[Study]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def modalities_figure(studies: list[Study]) -> Figure | None:
+def modalities_figure(studies: list[AMCRun]) -> Figure | None:
     """AMC on each modality alone and on all of them, a panel per data set."""
     table = alone_table(studies)
     if table.empty:
@@ -64,7 +64,7 @@ def modalities_figure(studies: list[Study]) -> Figure | None:
     return figures.modality_panels(table, xlabel=metrics_of(studies))
 
 
-def modalities_text(studies: list[Study]) -> str:
+def modalities_text(studies: list[AMCRun]) -> str:
     """Which modality is best alone, data set by data set, and whether all together are better."""
     table = summaries(studies)
     lines = []
@@ -94,13 +94,13 @@ def _against_chosen(part: pd.DataFrame) -> str:
     )
 
 
-def rule_figure(studies: list[Study]) -> Figure | None:
+def rule_figure(studies: list[AMCRun]) -> Figure | None:
     """Both rules side by side on every data set; None where no data set has both."""
     table = rule_table(studies)
     return None if table.empty else figures.rule_pairs(table, metrics_of(studies))
 
 
-def across(studies: list[Study], first: str, second: str) -> SignedRanks | None:
+def across(studies: list[AMCRun], first: str, second: str) -> SignedRanks | None:
     """Compare two labels over the data sets in which they share a repeat; None where there is none.
 
     The mean difference on shared repeats is one value per data set.
@@ -114,7 +114,7 @@ def across(studies: list[Study], first: str, second: str) -> SignedRanks | None:
     return signed_ranks(found) if found else None
 
 
-def rivals_table(studies: list[Study]) -> pd.DataFrame:
+def rivals_table(studies: list[AMCRun]) -> pd.DataFrame:
     """AMC under each rule minus every other way of combining, over data sets.
 
     P-values are corrected over all comparisons of the table.
@@ -143,7 +143,7 @@ def rivals_table(studies: list[Study]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def rules_text(studies: list[Study], results: Path) -> str:
+def rules_text(studies: list[AMCRun], results: Path) -> str:
     """Which reading of the rule the evidence of all runs supports."""
     test = across(studies, title_of(INVERSE), title_of(LITERAL))
     if test is None:
@@ -201,7 +201,7 @@ def ablation_gaps(results: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "metric", "configuration", "gap"]).dropna()
 
 
-def answer(studies: list[Study]) -> str:
+def answer(studies: list[AMCRun]) -> str:
     """How often AMC stands first, and which reading of its rule the evidence supports."""
     whole = summaries(studies).query("group == @WHOLE")
     best = whole[whole.groupby("task")["mean"].rank(ascending=False, method="min") == 1]
@@ -213,7 +213,7 @@ def answer(studies: list[Study]) -> str:
     return f"{text} {'No data set has both rules.' if test is None else _verdict(test)}"
 
 
-def conclusion(studies: list[Study]) -> str:
+def conclusion(studies: list[AMCRun]) -> str:
     """Where AMC stands, in sentences."""
     table = summaries(studies)
     whole = table[table["group"] == WHOLE]

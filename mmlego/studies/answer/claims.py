@@ -12,7 +12,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods import names
 from mmlego.methods.registry import networks, references, titled
 from mmlego.reporting.standings import BEST_TITLE
-from mmlego.studies.answer.main_table import Task
+from mmlego.studies.answer.main_table import TableCohort
 
 MERGE, FUSE = titled(names.LEGO_MERGE), titled(names.LEGO_FUSE)
 ENSEMBLE = titled(names.ENSEMBLE)
@@ -46,7 +46,7 @@ CLAIMS = (
 )
 
 
-def compared(tasks: Sequence[Task], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+def compared(tasks: Sequence[TableCohort], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Every claim on every task where both rows are: difference, interval, corrected p-value.
 
     P-values are corrected over all rows of the table.
@@ -110,7 +110,7 @@ def sentences(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def classical_sentence(tasks: Sequence[Task]) -> str:
+def classical_sentence(tasks: Sequence[TableCohort]) -> str:
     """Whether fusion beats the best reference without a network, task by task."""
     lines = []
     for task in tasks:

@@ -14,12 +14,12 @@ from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE, CLINICAL
 from mmlego.studies.answer.claims import CLASSICAL, ENSEMBLE, FUSE, MERGE, NETWORKS
-from mmlego.studies.answer.main_table import Task
+from mmlego.studies.answer.main_table import TableCohort
 
 FUSION = (*NETWORKS, MERGE, FUSE, ENSEMBLE)
 
 
-def best_of(task: Task, labels: Sequence[str]) -> tuple[str, float, float] | None:
+def best_of(task: TableCohort, labels: Sequence[str]) -> tuple[str, float, float] | None:
     """The row of several modalities with the highest mean among some: label, mean, sd."""
     rows = task.rows[(task.rows["group"] == "multimodal") & task.rows["label"].isin(labels)]
     if rows.empty:
@@ -28,7 +28,7 @@ def best_of(task: Task, labels: Sequence[str]) -> tuple[str, float, float] | Non
     return str(means.index[-1]), float(means["mean"].iloc[-1]), float(means["std"].iloc[-1])
 
 
-def headline(tasks: Sequence[Task]) -> str:
+def headline(tasks: Sequence[TableCohort]) -> str:
     """The answer in a few sentences, for readers who read no further."""
     both = [
         (network, reference)
@@ -59,7 +59,7 @@ def headline(tasks: Sequence[Task]) -> str:
     return text + clinical_sentence(tasks)
 
 
-def clinical_alone(task: Task) -> tuple[str, float, float] | None:
+def clinical_alone(task: TableCohort) -> tuple[str, float, float] | None:
     """The best reference on clinical variables alone: label, mean, sd; None without such a run."""
     columns = task.rows["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
     rows = task.rows[columns & (task.rows["modalities"] == CLINICAL)]
@@ -70,7 +70,7 @@ def clinical_alone(task: Task) -> tuple[str, float, float] | None:
     return name, float(means["mean"].iloc[-1]), float(means["std"].iloc[-1])
 
 
-def clinical_sentence(tasks: Sequence[Task]) -> str:
+def clinical_sentence(tasks: Sequence[TableCohort]) -> str:
     """On how many data sets a few clinical variables alone do better than any way of combining."""
     both = [
         (task.name, alone, best)
@@ -87,7 +87,7 @@ def clinical_sentence(tasks: Sequence[Task]) -> str:
     )
 
 
-def reference_pair(task: Task) -> pairing.Paired | None:
+def reference_pair(task: TableCohort) -> pairing.Paired | None:
     """The best network or merge minus the best reference, both chosen by their means."""
     network, reference = best_of(task, FUSION), best_of(task, CLASSICAL)
     if network is None or reference is None:
@@ -96,12 +96,12 @@ def reference_pair(task: Task) -> pairing.Paired | None:
     return pairing.compare(rows, network[0], reference[0])
 
 
-def _decided(task: Task) -> bool:
+def _decided(task: TableCohort) -> bool:
     pair = reference_pair(task)
     return pair is not None and pair.decided
 
 
-def answer_table(tasks: Sequence[Task]) -> pd.DataFrame:
+def answer_table(tasks: Sequence[TableCohort]) -> pd.DataFrame:
     """One row per data set: what each way of combining reaches, and what needs no network."""
     rows = []
     for task in tasks:
@@ -122,7 +122,7 @@ def answer_table(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _mean(task: Task, label: str) -> str:
+def _mean(task: TableCohort, label: str) -> str:
     found = best_of(task, [label])
     return "" if found is None else _spread(found)
 
@@ -136,7 +136,7 @@ def _spread(found: tuple[str, float, float]) -> str:
     return f"{text} ± {found[2]:.3f}" if np.isfinite(found[2]) else text
 
 
-def how_sure(tasks: Sequence[Task]) -> str:
+def how_sure(tasks: Sequence[TableCohort]) -> str:
     """How large a difference must be to be seen on each data set, from LegoFuse and LegoMerge."""
     widths = {}
     for task in tasks:

@@ -57,7 +57,7 @@ class CohortRun:
 
 
 @dataclass(frozen=True)
-class Task(CohortRun):
+class TableCohort(CohortRun):
     """One data set of the main table; its rows are those of ``standing_rows``."""
 
     def summary(self) -> pd.DataFrame:
@@ -68,7 +68,7 @@ class Task(CohortRun):
         ).assign(task=self.name)
 
 
-def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[Task]:
+def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[TableCohort]:
     """The patient-level benchmark of every real cohort, the run with the most repeats of each.
 
     Args:
@@ -144,7 +144,7 @@ def _conditions(record: dict[str, Any]) -> dict[str, Any]:
 
 def _task(
     record: dict[str, Any], additions: Sequence[dict[str, Any]], metrics: pd.DataFrame
-) -> Task:
+) -> TableCohort:
     facts = record["data"]
     part = metrics[metrics["run_id"] == record["run_id"]]
     if part.empty:
@@ -160,10 +160,10 @@ def _task(
         metric=facts["metric"],
         tables=facts["tables"],
     )
-    return Task(facts["name"], facts, record["parameters"], rows)
+    return TableCohort(facts["name"], facts, record["parameters"], rows)
 
 
-def main_table(tasks: list[Task]) -> pd.DataFrame:
+def main_table(tasks: list[TableCohort]) -> pd.DataFrame:
     """All rows of all tasks, as ``ranked_table`` takes them, but for single tables of several."""
     table = pd.concat([task.summary() for task in tasks], ignore_index=True)
     table = table[table["group"] != "one table"].reset_index(drop=True)
@@ -177,7 +177,7 @@ def rank_table(table: pd.DataFrame) -> pd.DataFrame:
     return part[["task", "label", "method", "value"]]
 
 
-def scope(tasks: list[Task]) -> str:
+def scope(tasks: list[TableCohort]) -> str:
     """What each task of the table rests on."""
     lines = []
     for task in tasks:
@@ -189,7 +189,7 @@ def scope(tasks: list[Task]) -> str:
     return "\n".join(lines)
 
 
-def verdicts(tasks: list[Task]) -> pd.DataFrame:
+def verdicts(tasks: list[TableCohort]) -> pd.DataFrame:
     """How often each method is above, below, or not to be told from LegoMerge and LegoFuse.
 
     P-values are corrected within each task.
@@ -219,7 +219,7 @@ def verdicts(tasks: list[Task]) -> pd.DataFrame:
     )
 
 
-def uplift(tasks: list[Task]) -> pd.DataFrame:
+def uplift(tasks: list[TableCohort]) -> pd.DataFrame:
     """Best single block and LegoMerge on every task, with the published pair (Figure 3)."""
     rows = []
     for task in tasks:

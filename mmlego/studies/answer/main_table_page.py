@@ -17,7 +17,7 @@ from mmlego.runs.records.results import load_metrics
 from mmlego.runs.session import Session
 from mmlego.studies.answer import main_table
 from mmlego.studies.answer.contrasts import key_of
-from mmlego.studies.answer.main_table import Task
+from mmlego.studies.answer.main_table import TableCohort
 
 _LADDER_COHORT, _LADDER_CONDITION = "physionet2012-mortality", "icu"
 # (method, arm, chosen by, tuning epochs) -> step of the ladder of Figure 4
@@ -122,7 +122,7 @@ def ranks_record(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [] if found is None else found.to_dict("records")
 
 
-def uplift_figure(tasks: list[Task]) -> Figure:
+def uplift_figure(tasks: list[TableCohort]) -> Figure:
     """Best single block and merge, task by task."""
     return figures.uplift_plot(
         main_table.uplift(tasks),
@@ -156,7 +156,7 @@ def ladder_figure(session: Session) -> Figure | None:
     return figures.forest_plot(table, metric="auc", test_train_ratio=ratio)
 
 
-def tuning_table(session: Session, tasks: list[Task]) -> pd.DataFrame:
+def tuning_table(session: Session, tasks: list[TableCohort]) -> pd.DataFrame:
     """Tuned minus given settings for every method of several modalities, on shared repeats."""
     given = {task.name: task for task in _given(session)}
     rows = []
@@ -170,14 +170,14 @@ def tuning_table(session: Session, tasks: list[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _given(session: Session) -> list[Task]:
+def _given(session: Session) -> list[TableCohort]:
     grids = {r["parameters"]["grid"] for r in main_table.benchmark_records(session.results)}
     if main_table.PUBLISHED_CONDITION not in grids:
         return []
     return main_table.load_tasks(session.results, hyperparameters="given")
 
 
-def _gains(task: Task, other: Task) -> list[dict[str, str]]:
+def _gains(task: TableCohort, other: TableCohort) -> list[dict[str, str]]:
     both = pd.concat(
         [
             task.rows[task.rows["group"] == "multimodal"].assign(how="tuned"),

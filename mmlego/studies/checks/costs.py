@@ -65,9 +65,9 @@ class Cost:
         return max(training.peak_bytes for training in self.trainings)
 
     @property
-    def spread(self) -> float:
+    def slowdown(self) -> float:
         """Slowest over fastest epoch of what varied most."""
-        return max(training.spread for training in self.trainings)
+        return max(training.slowdown for training in self.trainings)
 
     @property
     def trainings(self) -> list[Training]:

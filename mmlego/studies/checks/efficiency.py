@@ -16,7 +16,7 @@ from mmlego.methods.registry import in_role
 from mmlego.runs.settings import EfficiencySettings
 from mmlego.studies.checks.contenders import CONTENDERS
 from mmlego.studies.checks.costs import Cost, costs
-from mmlego.studies.checks.scaling import FACTORS, ROUNDING, Bench, PowerLaw, fits, sweep
+from mmlego.studies.checks.scaling import FACTORS, ROUNDING, CostProbe, PowerLaw, fits, sweep
 
 __all__ = [
     "conclusion",
@@ -43,7 +43,7 @@ def scaling_table(settings: EfficiencySettings, *, count: bool = False) -> pd.Da
         settings: Sizes and repeats.
         count: Count operations, which have no noise, instead of taking seconds.
     """
-    bench = Bench(
+    probe = CostProbe(
         tokens=settings.tokens,
         modalities=2,
         width=settings.bag_width,
@@ -61,7 +61,7 @@ def scaling_table(settings: EfficiencySettings, *, count: bool = False) -> pd.Da
     chosen = [CONTENDERS[name] for name in SCALING]
     with limited_threads(settings.threads):
         tables = [
-            sweep(chosen, bench, factor, values[factor], repeats=0 if count else settings.repeats)
+            sweep(chosen, probe, factor, values[factor], repeats=0 if count else settings.repeats)
             for factor in FACTORS
         ]
     return pd.concat(tables, ignore_index=True).assign(label=lambda t: t["method"].map(title))
@@ -93,7 +93,7 @@ def cost_table(found: Mapping[str, Cost]) -> pd.DataFrame:
             "whole, s per epoch": round(cost.joint_seconds, 4) if cost.joint else "–",
             "epochs of the whole": cost.joint_epochs,
             "total, s": round(cost.total_seconds, 3),
-            "slowest / fastest epoch": round(cost.spread, 2),
+            "slowest / fastest epoch": round(cost.slowdown, 2),
             "assembly, s": round(cost.assembly_seconds, 5) if cost.parts else "–",
             "prediction, s": round(cost.inference_seconds, 4),
             "parameters": cost.parameters,
@@ -167,12 +167,12 @@ def _about_cost(found: Mapping[str, Cost]) -> list[str]:
 
 
 def _about_noise(found: Mapping[str, Cost]) -> str:
-    worst = max(found.values(), key=lambda cost: cost.spread)
-    if worst.spread <= QUIET:
+    worst = max(found.values(), key=lambda cost: cost.slowdown)
+    if worst.slowdown <= QUIET:
         return "The machine was quiet: no epoch took much longer than the fastest of its kind."
     return (
         f"The machine was busy with other work: epochs of {title(worst.method)} differ by a factor "
-        f"of {worst.spread:.1f}, so smaller differences between methods say nothing."
+        f"of {worst.slowdown:.1f}, so smaller differences between methods say nothing."
     )
 
 

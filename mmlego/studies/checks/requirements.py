@@ -18,7 +18,7 @@ from mmlego.learning.seeding import torch_seed
 from mmlego.models.encoders.unimodal import Unimodal
 from mmlego.runs.settings import RequirementsSettings
 from mmlego.studies.checks.contenders import CONTENDERS, MERGES_OF_WEIGHTS, Contender
-from mmlego.studies.checks.scaling import FACTORS, ROUNDING, Bench, PowerLaw, fits, sweep
+from mmlego.studies.checks.scaling import FACTORS, ROUNDING, CostProbe, PowerLaw, fits, sweep
 from mmlego.studies.checks.trials import NAMES, TUNE_EPOCHS, Trial, score_over, trials
 
 REQUIREMENTS = {
@@ -218,7 +218,7 @@ def _with_encoders(contender: Contender, trial: Trial) -> nn.Module:
 
 def _laws(settings: RequirementsSettings) -> Laws:
     """Power laws of the operations of a training step over tokens and modalities."""
-    bench = Bench(
+    probe = CostProbe(
         tokens=16,
         modalities=2,
         width=settings.width,
@@ -231,7 +231,7 @@ def _laws(settings: RequirementsSettings) -> Laws:
     )
     values = {"tokens": settings.token_counts, "modalities": settings.modality_counts}
     return fits(
-        pd.concat([sweep(METHODS.values(), bench, factor, values[factor]) for factor in _SWEPT])
+        pd.concat([sweep(METHODS.values(), probe, factor, values[factor]) for factor in _SWEPT])
     )
 
 

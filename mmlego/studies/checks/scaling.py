@@ -28,7 +28,7 @@ FACTORS = {
 
 
 @dataclass(frozen=True)
-class Bench:
+class CostProbe:
     """The sizes that a sweep starts from; each sweep changes one of them.
 
     Attributes:
@@ -75,15 +75,15 @@ class Bench:
         }
 
 
-def training_step(contender: Contender, bench: Bench) -> Step:
+def training_step(contender: Contender, probe: CostProbe) -> Step:
     """Forward and backward of everything that a method trains, on one batch.
 
     For a method that is put together without training these are the steps of its parts, and one
     forward of the whole; for one that is tuned, the step of the whole.
     """
-    sizes = bench.sizes(one_bag=contender.one_bag)
-    inputs = bench.inputs(sizes)
-    with torch_seed(bench.seed):
+    sizes = probe.sizes(one_bag=contender.one_bag)
+    inputs = probe.inputs(sizes)
+    with torch_seed(probe.seed):
         parts = contender.parts(sizes)
         whole = contender.whole(sizes, parts).train()
     if contender.joint != "none":
@@ -105,7 +105,7 @@ def _step(model: nn.Module, inputs: Tensor | Mapping[str, Tensor]) -> None:
 
 def sweep(
     contenders: Iterable[Contender],
-    bench: Bench,
+    probe: CostProbe,
     factor: str,
     values: Sequence[int],
     *,
@@ -115,7 +115,7 @@ def sweep(
 
     Args:
         contenders: Methods; those that the factor does not apply to are left out.
-        bench: All other sizes.
+        probe: All other sizes.
         factor: One of ``FACTORS``.
         values: Sizes, each above 0.
         repeats: Measure the median time of so many steps; 0 counts operations instead, which
@@ -134,16 +134,16 @@ def sweep(
     turns: list[pd.DataFrame] = []
     # Sizes take turns, so that a machine that is busy for a while does not bend the line.
     for _ in range(max(repeats, 1)):
-        found = {x: _costs_at(chosen, replace(bench, **{factor: x}), bool(repeats)) for x in sizes}
+        found = {x: _costs_at(chosen, replace(probe, **{factor: x}), bool(repeats)) for x in sizes}
         turns.append(pd.DataFrame(found, index=[contender.method for contender in chosen]))
     medians = pd.concat(turns).groupby(level=0, sort=False).median()
     rows = medians.rename_axis("method").melt(ignore_index=False, var_name="x").reset_index()
     return rows.assign(factor=factor)[["method", "factor", "x", "value"]].astype({"x": int})
 
 
-def _costs_at(chosen: Sequence[Contender], bench: Bench, timed: bool) -> list[float]:
+def _costs_at(chosen: Sequence[Contender], probe: CostProbe, timed: bool) -> list[float]:
     """Seconds of the second step of every method, or operations of its first."""
-    steps = [training_step(contender, bench) for contender in chosen]
+    steps = [training_step(contender, probe) for contender in chosen]
     return median_seconds(*steps, repeats=1) if timed else [flops(step) for step in steps]
 
 

@@ -40,7 +40,7 @@ class Training:
         return statistics.median(self.seconds)
 
     @property
-    def spread(self) -> float:
+    def slowdown(self) -> float:
         """Slowest over fastest epoch, 1 where nothing disturbed them."""
         return max(self.seconds) / min(self.seconds)
 

@@ -15,7 +15,7 @@ from mmlego.reporting.outcomes import mean_and_sd, value_table
 from mmlego.reporting.sentences import fixed_test
 from mmlego.runs.session import Session
 from mmlego.runs.settings import ConfidenceSettings
-from mmlego.studies.dynamics import fills
+from mmlego.studies.dynamics import stand_ins
 from mmlego.studies.dynamics.confidences import CHOSEN, CONSTANT
 from mmlego.studies.dynamics.page import name_of, paired_sentences, title_of
 from mmlego.studies.dynamics.published import CHECKPOINT_ERRORS
@@ -46,9 +46,11 @@ def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
 def states(runs: Sequence[TrainedModel], store: FitStore) -> pd.DataFrame:
     """Predicted confidence in every modality, on real inputs and on stand-ins."""
     names = runs[0].names if runs and len(runs[0].names) > 1 else ()
-    found = [fills.confidence_by_state(runs, name, store) for name in names]
+    found = [stand_ins.confidence_by_state(runs, name, store) for name in names]
     return (
-        pd.concat(found, ignore_index=True) if found else fills.confidence_by_state([], "", store)
+        pd.concat(found, ignore_index=True)
+        if found
+        else stand_ins.confidence_by_state([], "", store)
     )
 
 

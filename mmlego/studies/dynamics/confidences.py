@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.data.folds.fold import Fold
@@ -33,7 +31,7 @@ def arms_of(folds: Sequence[Fold], settings: ConfidenceSettings) -> list[Configu
     Raises:
         SettingsError: If arms are named and MM dynamics itself is not among them.
     """
-    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if ARMS[n].suits(folds[0].task)]
+    wanted = settings.arms or [n for n in (NONE, *WITH_CONFIDENCE) if ARMS[n].is_for(folds[0].task)]
     if BOTH not in wanted:
         raise SettingsError(f"arms: expected '{BOTH}' among them, got {wanted}; add it")
     return arms_for(folds, wanted)
@@ -53,12 +51,7 @@ def confidences(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
         without a true confidence, which only Cox risks can have, are left out.
     """
     frames = [
-        store.table(
-            "confidences",
-            partial(_of_part, trained, trained.test),
-            parents=[trained.key],
-            code=code_digest(confidences),
-        )
+        trained.measured(store, confidences, lambda it: _of_part(it, it.test))
         for trained in runs
         if trained.arm in WITH_CONFIDENCE
     ]
@@ -105,12 +98,7 @@ def favorites(runs: Iterable[TrainedModel], store: FitStore) -> dict[tuple[str, 
     """
     found = {}
     for trained in (run for run in runs if run.arm in WITH_CONFIDENCE):
-        table = store.table(
-            "favorites",
-            partial(_means, trained),
-            parents=[trained.key],
-            code=code_digest(favorites),
-        )
+        table = trained.measured(store, favorites, _means)
         best = table.set_index("modality")["true"].idxmax()
         found[trained.arm, trained.fold.repeat] = str(best)
     return found

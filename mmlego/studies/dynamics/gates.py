@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import pandas as pd
 
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.store.tables import one_table
 from mmlego.bench.trained import TrainedModel
 from mmlego.studies.dynamics.run import BOTH, FEATURE, explain_part
 
@@ -26,18 +25,8 @@ def rankings(runs: Iterable[TrainedModel], store: FitStore) -> pd.DataFrame:
     Returns:
         modality, feature, repeat, gate; of arms without a gate, images left out, no row.
     """
-    frames = [
-        store.table(
-            "rankings",
-            partial(_means, trained),
-            parents=[trained.key],
-            code=code_digest(rankings),
-        )
-        for trained in runs
-        if trained.arm in GATED
-    ]
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+    frames = [trained.measured(store, rankings, _means) for trained in runs if trained.arm in GATED]
+    return one_table(frames, COLUMNS)
 
 
 def _means(trained: TrainedModel) -> pd.DataFrame:
@@ -54,4 +43,4 @@ def _means(trained: TrainedModel) -> pd.DataFrame:
         for name, gate in explain_part(trained.model, trained.test).gates.items()
         if trained.fold.kinds[name] != "image"
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+    return one_table(frames, COLUMNS)

@@ -13,7 +13,7 @@ from mmlego.bench.training import train_encoder
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import ModalityError
 from mmlego.runs.settings import ImageSettings
-from mmlego.studies.dynamics import fills
+from mmlego.studies.dynamics import stand_ins
 from mmlego.studies.dynamics.run import (
     ARMS,
     BOTH,
@@ -111,5 +111,5 @@ def masked(runs: Sequence[TrainedModel], store: FitStore) -> list[Outcome]:
         outcome
         for trained in runs
         if len(trained.names) > 1 and image_of(trained.fold) in trained.names
-        for outcome in fills.withheld(trained, image_of(trained.fold), store)
+        for outcome in stand_ins.withheld(trained, image_of(trained.fold), store)
     ]

@@ -21,7 +21,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.names import MM_DYNAMICS
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import answers, sentences
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.outcomes import mean_and_sd
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
@@ -102,7 +102,7 @@ def values(
     session: Session[DynamicsBase], outcomes: Sequence[Outcome], metric: str = ""
 ) -> pd.DataFrame:
     """Value table of some outcomes: label, method, repeat, value, n_train, n_test."""
-    return views.value_table(outcomes, metric or main_metric(session.cohort), name_of)
+    return outcome_tables.value_table(outcomes, metric or main_metric(session.cohort), name_of)
 
 
 def arms_forest(session: Session[DynamicsBase]) -> Figure:

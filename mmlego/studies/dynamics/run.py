@@ -72,7 +72,7 @@ def arms_for(folds: Sequence[Fold], wanted: Sequence[str]) -> list[Configuration
     return [
         arm
         for arm in ARMS.values()
-        if (arm.name in wanted if wanted else arm.suits(folds[0].task))
+        if (arm.name in wanted if wanted else arm.is_for(folds[0].task))
         and (wanted or not (arm.name == "masked" and complete))
     ]
 

@@ -19,7 +19,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_BLOCK
 from mmlego.methods.registry import titled
 from mmlego.reporting import answers
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of
 from mmlego.reporting.sentences import spread, verdict
@@ -59,7 +59,7 @@ def sizes(session: Session[BlockSettings]) -> str:
 def chosen(session: Session[BlockSettings]) -> str:
     """Which model the closer look shows."""
     outcomes = shown_outcomes(session)
-    text = f"Shown: **{views.label(outcomes[0], tables_of(session.cohort))}**."
+    text = f"Shown: **{outcome_tables.label(outcomes[0], tables_of(session.cohort))}**."
     if session.settings.split_unit == "row":
         text += " Other rows of the same patient may have been in its training part."
     return text
@@ -80,7 +80,9 @@ def unimodal(session: Session[BlockSettings]) -> str:
     """The conclusion of the notebook `unimodal`."""
     tables = tables_of(session.cohort)
     metric = main_metric(session.cohort)
-    table = views.value_table(session.outcomes, metric, lambda o: views.label(o, tables))
+    table = outcome_tables.value_table(
+        session.outcomes, metric, lambda o: outcome_tables.label(o, tables)
+    )
     ranked = pairing.means(table)
     lines = [_top(ranked, metric), _spread_line(table, ranked.index[0])]
     lines += published_lines(session, metric)
@@ -92,9 +94,11 @@ def unimodal(session: Session[BlockSettings]) -> str:
 def unimodal_answer(session: Session) -> str:
     """The answer of the notebook `unimodal`: the model to choose, and what wrapping changes."""
     tables, metric = tables_of(session.cohort), main_metric(session.cohort)
-    table = views.value_table(session.outcomes, metric, lambda o: views.label(o, tables))
+    table = outcome_tables.value_table(
+        session.outcomes, metric, lambda o: outcome_tables.label(o, tables)
+    )
     ranked = pairing.means(table)
-    first = views.label(shown_outcomes(session)[0], tables)
+    first = outcome_tables.label(shown_outcomes(session)[0], tables)
     pairs = _blocks_against_encoders(session, table, tables)
     changes, title = [pair.mean for pair in pairs], style.title(metric)
     repeats = pairing.counted(len(session.folds), "repeat")
@@ -121,7 +125,7 @@ def fuse_answer(session: Session, rivals: Sequence[Outcome]) -> str:
 
 def _answer(session: Session, rivals: Sequence[Outcome], first: str, *others: str) -> str:
     metric = main_metric(session.cohort)
-    table = views.value_table(rivals, metric, views.method_label)
+    table = outcome_tables.value_table(rivals, metric, outcome_tables.method_label)
     return answers.against(table, metric, first, [_first(table, other) for other in others])
 
 
@@ -141,7 +145,7 @@ def _blocks_against_encoders(
     by_modality: dict[str, dict[str, str]] = {}
     for o in session.outcomes:
         kind = "encoder" if o.method != LEGO_BLOCK else o.arm
-        by_modality.setdefault(o.joined, {})[kind] = views.label(o, tables)
+        by_modality.setdefault(o.modality_key, {})[kind] = outcome_tables.label(o, tables)
     return [
         pairing.compare(table, labels["wrapped"], labels["encoder"])
         for labels in by_modality.values()
@@ -172,7 +176,7 @@ def published_lines(session: Session[BlockSettings], metric: str) -> list[str]:
         if key in why.index and has_published(o.labels):
             known = why.loc[key]
             word = "Comparable" if known["comparable"] else "Not comparable"
-            name = f"{views.label(o, tables)} (published {known['published']:.3f})"
+            name = f"{outcome_tables.label(o, tables)} (published {known['published']:.3f})"
             group = groups.setdefault(f"{word} with the published numbers, {known['why']}", {})
             group.setdefault(name, []).append(o.metrics[metric])
     return [
@@ -192,7 +196,7 @@ def fuse_against(rivals: Sequence[Outcome], metric: str) -> str:
 
 
 def _against(rivals: Sequence[Outcome], metric: str, first: str) -> str:
-    table = views.value_table(rivals, metric, views.method_label)
+    table = outcome_tables.value_table(rivals, metric, outcome_tables.method_label)
     others = [name for name in dict.fromkeys(table["label"]) if name != first]
     if first not in set(table["label"]):
         return f"{first} is not among the settings asked for, so nothing is compared with it."
@@ -207,7 +211,7 @@ def merge(
 ) -> str:
     """The conclusion of the notebook `merge`."""
     metric = main_metric(session.cohort)
-    table = views.value_table(rivals, metric, views.method_label)
+    table = outcome_tables.value_table(rivals, metric, outcome_tables.method_label)
     lines = _verdicts(
         table,
         (MERGED, _first(table, "LegoBlock"), "Merging", "the best single block"),
@@ -225,7 +229,7 @@ def fuse(
 ) -> str:
     """The conclusion of the notebook `fuse`."""
     metric = main_metric(session.cohort)
-    table = views.value_table(rivals, metric, views.method_label)
+    table = outcome_tables.value_table(rivals, metric, outcome_tables.method_label)
     lines = _verdicts(
         table,
         (STACKED, _first(table, "LegoBlock"), "A tuned stack", "the best single block"),

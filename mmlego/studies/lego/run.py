@@ -106,7 +106,7 @@ def pair_table(
         for o in outcomes
         if o.method == LEGO_MERGE and not (o.arm or o.inputs) and len(o.modalities) == 2
     ]
-    return value_table([*single, *pairs], metric, lambda o: o.joined, column="modalities")
+    return value_table([*single, *pairs], metric, lambda o: o.modality_key, column="modalities")
 
 
 def merge_rivals(benches: Sequence[Bench], variant: str) -> list[Outcome]:

@@ -18,7 +18,7 @@ from mmlego.methods import names
 from mmlego.methods.method import MERGED
 from mmlego.methods.registry import METHODS, titled
 from mmlego.reporting import answers
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
 from mmlego.runs.session import Session
 from mmlego.runs.settings import RobustnessSettings
@@ -114,8 +114,8 @@ def pattern_table(session: Session[RobustnessSettings], found: Findings) -> pd.D
     """
     metric = main_metric(session.cohort)
     shown = [o for o in found.missing if "only" in o.facts or o.facts["rate"] == 0]
-    table = views.value_table(shown, metric, label)
-    pattern = views.value_table(shown, metric, _pattern)["label"]
+    table = outcome_tables.value_table(shown, metric, label)
+    pattern = outcome_tables.value_table(shown, metric, _pattern)["label"]
     return _spread_table(table.assign(column=pattern), "method")
 
 
@@ -230,8 +230,10 @@ def cardinality_table(session: Session[RobustnessSettings], found: Findings) -> 
     def name(outcome: Outcome) -> str:
         return f"{label(outcome)}, {outcome.facts['bag']}"
 
-    table = views.value_table(found.cardinality, metric, name)
-    condition = views.value_table(found.cardinality, metric, lambda o: o.facts["condition"])
+    table = outcome_tables.value_table(found.cardinality, metric, name)
+    condition = outcome_tables.value_table(
+        found.cardinality, metric, lambda o: o.facts["condition"]
+    )
     text = _spread_table(table.assign(column=condition["label"]), "model")
     moved = {
         name(o): max(
@@ -260,7 +262,7 @@ def _cardinality_lines(session: Session[RobustnessSettings], found: Findings) ->
     still = [name for name in dict.fromkeys(map(label, found.cardinality)) if name not in moved]
     metric = main_metric(session.cohort)
     merges = [o for o in found.cardinality if label(o) == MERGE]
-    table = views.value_table(merges, metric, lambda o: o.facts["condition"])
+    table = outcome_tables.value_table(merges, metric, lambda o: o.facts["condition"])
     groups = table.groupby(["label", "repeat"], sort=False, as_index=False)
     table = groups[["value", "n_train", "n_test"]].mean()
     return [
@@ -340,7 +342,7 @@ def _extension_lines(session: Session[RobustnessSettings], found: Findings) -> l
     lines = []
     for added in dict.fromkeys(o.facts["added"] for o in found.extension):
         both = [*_step(found, added, BEFORE), *_step(found, added, AFTER)]
-        table = views.value_table(both, metric, lambda o: o.facts["step"])
+        table = outcome_tables.value_table(both, metric, lambda o: o.facts["step"])
         rival = {BEFORE: "the merge without it"}
         lines += verdicts(table, AFTER, rival, f"The merge with `{added}` added")
     new = np.mean([o.seconds for o in found.extension if o.facts["step"] == AFTER])
@@ -372,7 +374,7 @@ def answer(session: Session[RobustnessSettings], found: Findings) -> str:
         else ("step", found.extension)
     )
     first, rival = (ONE, ALL) if found.cardinality else (AFTER, BEFORE)
-    table = views.value_table(outcomes, metric, lambda o: o.facts[fact])
+    table = outcome_tables.value_table(outcomes, metric, lambda o: o.facts[fact])
     table = table.groupby(["label", "repeat"], sort=False, as_index=False)[
         ["value", "n_train", "n_test"]
     ].mean()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.settings import TuningSettings
-from mmlego.bench.tuning.search import Study, storage_path
+from mmlego.bench.tuning.search import FinishedSearch, storage_path
 from mmlego.learning.statistics import pairing
 from mmlego.runs.session import Session
 
@@ -22,7 +22,7 @@ def storage(session: Session[TuningSettings]) -> Path:
     return storage_path(session.results, session.cohort.name)
 
 
-def chosen_table(studies: Sequence[Study]) -> pd.DataFrame:
+def chosen_table(studies: Sequence[FinishedSearch]) -> pd.DataFrame:
     """One row per search: losses before and after, and the chosen values."""
     return pd.DataFrame(
         {
@@ -41,7 +41,7 @@ def _short(value: object) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def conclusion(studies: Sequence[Study]) -> str:
+def conclusion(studies: Sequence[FinishedSearch]) -> str:
     """How often the search found something better than what was given, and what mattered."""
     gained = [study for study in studies if study.loss < study.given]
     text = (
@@ -58,7 +58,7 @@ def conclusion(studies: Sequence[Study]) -> str:
     return text + f".\nWhat mattered most is `{means.index[0]}` ({means.iloc[0]:.0%} on average)."
 
 
-def history_figure(studies: Sequence[Study]) -> Figure | None:
+def history_figure(studies: Sequence[FinishedSearch]) -> Figure | None:
     """Median loss of every trial, relative to that of the given settings, over all methods.
 
     Methods differ in their losses, so each is divided by its own first trial. None if no search has
@@ -77,7 +77,7 @@ def history_figure(studies: Sequence[Study]) -> Figure | None:
     return figures.search_history(means, ylabel="Validation loss / that of the given settings")
 
 
-def importance_table(studies: Sequence[Study]) -> pd.DataFrame:
+def importance_table(studies: Sequence[FinishedSearch]) -> pd.DataFrame:
     """Importances: study, parameter, importance."""
     return pd.DataFrame(
         [
@@ -89,13 +89,13 @@ def importance_table(studies: Sequence[Study]) -> pd.DataFrame:
     )
 
 
-def importance_figure(studies: Sequence[Study]) -> Figure | None:
+def importance_figure(studies: Sequence[FinishedSearch]) -> Figure | None:
     """Bars of importances; None with too few trials."""
     table = importance_table(studies)
     return None if table.empty else figures.importance_bars(table)
 
 
-def as_record(studies: Sequence[Study]) -> list[dict[str, Any]]:
+def as_record(studies: Sequence[FinishedSearch]) -> list[dict[str, Any]]:
     """All trials, for the record of the run."""
     return [
         {

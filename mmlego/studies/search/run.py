@@ -11,7 +11,7 @@ import optuna
 import yaml
 
 from mmlego.bench.settings import TuningSettings
-from mmlego.bench.tuning.search import Study
+from mmlego.bench.tuning.search import FinishedSearch
 from mmlego.bench.tuning.values import tuned_path
 from mmlego.runs.files import write_text
 from mmlego.runs.provenance import versions
@@ -26,7 +26,7 @@ def _comments(path: Path) -> list[str]:
     return list(itertools.takewhile(lambda line: line.startswith("#"), lines))
 
 
-def write_chosen(cohort: str, studies: Sequence[Study], settings: TuningSettings) -> Path:
+def write_chosen(cohort: str, studies: Sequence[FinishedSearch], settings: TuningSettings) -> Path:
     """Write what was chosen to the file that runs read, with how it was found.
 
     What an earlier search found for other methods stays, with the settings of its own.

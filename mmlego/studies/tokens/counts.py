@@ -98,7 +98,7 @@ def _twice(once: np.ndarray) -> np.ndarray:
     return found
 
 
-def explained(counts: np.ndarray, rule: str, *, passes: int = 1, tokens: int = 32) -> np.ndarray:
+def can_be_given(counts: np.ndarray, rule: str, *, passes: int = 1, tokens: int = 32) -> np.ndarray:
     """Return for each instance whether the rule can replace that many tokens, bool (n,).
 
     Args:
@@ -114,7 +114,7 @@ def explained(counts: np.ndarray, rule: str, *, passes: int = 1, tokens: int = 3
     bad = counts.ndim != 2 or (counts < 0).any() or (counts > tokens).any() or (counts % 1).any()
     if bad:
         raise DataError(
-            f"explained: expected whole numbers (instances, modalities) from 0 to {tokens}, got "
+            f"can_be_given: expected whole numbers (instances, modalities) from 0 to {tokens}, got "
             f"shape {counts.shape}; count the replaced tokens of every instance"
         )
     _check(rule, tokens, counts.shape[1], passes)
@@ -133,7 +133,7 @@ def importance_needed(counts: np.ndarray, *, tokens: int = 32) -> np.ndarray:
         Shares in [1 / M, 1], NaN where two literal passes cannot give the counts.
     """
     counts = np.asarray(counts)
-    can = explained(counts, "literal", passes=2, tokens=tokens)
+    can = can_be_given(counts, "literal", passes=2, tokens=tokens)
     many = counts.shape[1]
     found = np.full(len(counts), np.nan)
     for at in np.flatnonzero(can):

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from mmlego import figures
 from mmlego.bench.configurations import Configuration
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.bench.training import fit_settings, objective_of
@@ -22,7 +21,7 @@ from mmlego.studies.amc import run as amc
 from mmlego.studies.amc.published import published_entropies
 from mmlego.studies.tokens import run as tokens
 from mmlego.studies.tokens.conflicts import conflict_table
-from mmlego.studies.tokens.evidence import digitised, importance_against
+from mmlego.studies.tokens.published_map import digitised, importance_against
 from mmlego.studies.tokens.run import ReplacementTrace
 
 
@@ -260,11 +259,10 @@ def _conflicts(
     run: TrainedModel, settings: TokenSettings, titles: dict[str, str], store: FitStore
 ) -> pd.DataFrame:
     objective = objective_of(run.fold, fit_settings(settings, **run.chosen_configuration.fit))
-    return store.table(
-        "conflict_table",
-        lambda: conflict_table(run, objective, settings.batch_size, titles),
-        parents=[run.key],
-        code=code_digest(conflict_table),
+    return run.measured(
+        store,
+        conflict_table,
+        lambda trained: conflict_table(trained, objective, settings.batch_size, titles),
         batch_size=settings.batch_size,
         titles=titles,
     )

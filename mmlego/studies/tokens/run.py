@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.trained import TrainedModel
 from mmlego.errors import DataError
@@ -62,11 +61,10 @@ class ReplacementTrace:
             make: The function, such as ``count_table``.
             options: Its further arguments, in JSON types.
         """
-        return self.store.table(
-            make.__name__,
-            lambda: make(self, **options),
-            parents=[self.trained.key],
-            code=code_digest(make),
+        return self.trained.measured(
+            self.store,
+            make,
+            lambda trained: make(self, **options),
             importance=self.importance,
             **options,
         )

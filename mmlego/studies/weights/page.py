@@ -19,7 +19,7 @@ from mmlego.data import Cohort
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_MERGE, WEIGHT_MERGING
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting import sentences
 from mmlego.runs.session import Session
 from mmlego.runs.settings import WeightMergingSettings
@@ -47,19 +47,19 @@ def parts(benches: Sequence[Bench], variant: str) -> str:
 
 def together_table(merges: BlockMerges, metric: str) -> pd.DataFrame:
     """Everyone with any modality: label, method, repeat, value."""
-    return views.value_table(merges.together, metric, _label)
+    return outcome_tables.value_table(merges.together, metric, _label)
 
 
 def alone_table(merges: BlockMerges, metric: str) -> pd.DataFrame:
     """Blocks alone: label, method, repeat, value, the mean over modalities."""
-    table = views.value_table(merges.alone, metric, _label_alone)
+    table = outcome_tables.value_table(merges.alone, metric, _label_alone)
     keys = ["label", "method", "repeat"]
     return table.groupby(keys, sort=False, as_index=False)[["value", "n_train", "n_test"]].mean()
 
 
 def encoder_table(outcomes: Sequence[Outcome], metric: str) -> pd.DataFrame:
     """One task with its own encoder and with others: label, method, repeat, value."""
-    return views.value_table(outcomes, metric, _label_encoder)
+    return outcome_tables.value_table(outcomes, metric, _label_encoder)
 
 
 def encoder_figure(

@@ -16,7 +16,7 @@ from mmlego.bench.fold_bench import Bench
 from mmlego.bench.settings import TuningSettings
 from mmlego.bench.store.fits import FitStore
 from mmlego.bench.tuning import search as tuning
-from mmlego.bench.tuning.search import Search, Study, search, sentence, tasks
+from mmlego.bench.tuning.search import FinishedSearch, Search, search, sentence, tasks
 from mmlego.bench.tuning.space import given_values, light_values, readable
 from mmlego.bench.tuning.values import GIVEN, TunedValues, load_values, tuned_path
 from mmlego.errors import RunError, SettingsError, TrainingError
@@ -317,5 +317,7 @@ def test_log_has_a_line_per_search(folds, settings, storage):
 
 def test_a_sentence_shortens_numbers():
     task = Search("snn", "table", ("clin",))
-    study = Study(task, pd.DataFrame({"number": [0]}), {"l1": 0.00012345, "widths": [8]}, 1, 2, {})
+    study = FinishedSearch(
+        task, pd.DataFrame({"number": [0]}), {"l1": 0.00012345, "widths": [8]}, 1, 2, {}
+    )
     assert sentence(study).endswith("1.0000 with l1 0.00012, widths [8]")

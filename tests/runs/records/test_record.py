@@ -11,7 +11,7 @@ from mmlego import figures
 from mmlego.bench.store.code import code_digest
 from mmlego.errors import RunError
 from mmlego.learning.metrics.scores import auc, concordance_index
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.runs.notebook_code import numeric_code
 from mmlego.runs.records import record as records
 from mmlego.runs.records.record import (
@@ -153,7 +153,7 @@ def test_a_history_of_200_epochs_is_kept_whole():
 
 def test_a_thinned_history_can_be_drawn(outcome):
     kept = records.thinned(long_history(1000), 433)
-    figure = figures.learning_curves(views.history_table([outcome(history=[
+    figure = figures.learning_curves(outcome_tables.history_table([outcome(history=[
         {**entry, "train_loss": 0.5} for entry in kept
     ])]))  # fmt: skip
     drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 1]

@@ -9,9 +9,9 @@ from mmlego.bench.measuring import flops
 from mmlego.errors import MetricError
 from mmlego.methods.names import ENSEMBLE, LEGO_MERGE
 from mmlego.studies.checks.contenders import CONTENDERS
-from mmlego.studies.checks.scaling import Bench, fit_power_law, fits, sweep, training_step
+from mmlego.studies.checks.scaling import CostProbe, fit_power_law, fits, sweep, training_step
 
-BENCH = Bench(
+PROBE = CostProbe(
     tokens=6,
     modalities=2,
     width=5,
@@ -87,25 +87,25 @@ def test_fused_attention_is_counted_too():
 
 def test_a_step_of_a_merge_trains_its_blocks_and_a_step_of_a_stack_the_whole():
     merge, stack = (
-        flops(training_step(CONTENDERS[name], BENCH)) for name in ("lego_merge", "lego_fuse")
+        flops(training_step(CONTENDERS[name], PROBE)) for name in ("lego_merge", "lego_fuse")
     )
     assert merge > stack > 0
 
 
 def test_sweep_counts_every_method_at_every_size():
     chosen = [CONTENDERS[name] for name in (LEGO_MERGE, ENSEMBLE, "mcat", "late_bilinear")]
-    table = sweep(chosen, BENCH, "modalities", [8, 2, 4])
+    table = sweep(chosen, PROBE, "modalities", [8, 2, 4])
     assert set(table["method"]) == {LEGO_MERGE, ENSEMBLE, "mcat"}
     assert table.groupby("method")["x"].apply(list).tolist() == [[2, 4, 8]] * 3
     laws = fits(table)
     assert laws["ensemble", "modalities"].last == pytest.approx(1.0, abs=0.01)
-    wide = sweep(chosen, BENCH, "latent_dim", [8, 16, 32])
+    wide = sweep(chosen, PROBE, "latent_dim", [8, 16, 32])
     assert set(wide["method"]) == {"lego_merge"}
 
 
 def test_counts_are_the_same_again_and_seconds_are_seconds():
     chosen = [CONTENDERS["healnet"]]
-    once, again = (sweep(chosen, BENCH, "tokens", [4, 8, 16]) for _ in range(2))
+    once, again = (sweep(chosen, PROBE, "tokens", [4, 8, 16]) for _ in range(2))
     pd.testing.assert_frame_equal(once, again)
-    timed = sweep(chosen, BENCH, "tokens", [4, 8, 16], repeats=1)
+    timed = sweep(chosen, PROBE, "tokens", [4, 8, 16], repeats=1)
     assert timed["value"].between(1e-6, 5).all()

@@ -56,7 +56,7 @@ def test_peak_holds_weights_gradients_and_state_of_the_optimizer():
 
 
 def test_spread_is_the_slowest_over_the_fastest_epoch():
-    assert timing.Training((2.0, 1.0, 3.0), 1, 1).spread == 3.0
+    assert timing.Training((2.0, 1.0, 3.0), 1, 1).slowdown == 3.0
 
 
 def test_threads_are_given_back():

@@ -20,7 +20,7 @@ from mmlego.learning.metrics.scores import evaluate
 from mmlego.learning.objectives import objective_for
 from mmlego.learning.predict import predict_logits
 from mmlego.runs.settings import ConfidenceSettings, DynamicsSettings
-from mmlego.studies.dynamics import confidence_page, confidences, fills, gates, heatmaps, page
+from mmlego.studies.dynamics import confidence_page, confidences, gates, heatmaps, page, stand_ins
 from mmlego.studies.dynamics import run as dynamics
 from mmlego.studies.dynamics.run import ARMS, BOTH, FEATURE, NONE, ORACLE, train_arm
 
@@ -169,10 +169,10 @@ def test_images_must_have_colors_in_range(spots):
 
 def test_each_way_of_filling_in_changes_the_model_and_not_its_weights(spots, settings, store):
     trained = train_arm(spots, ARMS[BOTH], ("clin", "picture"), settings, store)
-    gone = fills.without(trained.test, "picture")
+    gone = stand_ins.without(trained.test, "picture")
     found = {}
-    for fill in fills.fills_for("image"):
-        model = fills.refilled(trained, "picture", fill)
+    for fill in stand_ins.fills_for("image"):
+        model = stand_ins.refilled(trained, "picture", fill)
         assert torch.equal(model.head.weight, trained.model.head.weight)
         found[fill] = predict_logits(model, gone, device="cpu")
     gray = dict(trained.test.values) | {"picture": torch.full_like(gone.values["picture"], 0.5)}
@@ -194,7 +194,7 @@ def test_each_way_of_filling_in_changes_the_model_and_not_its_weights(spots, set
 
 def test_withheld_outcomes_say_what_stands_in(classes, settings, store):
     trained = train_arm(classes, ARMS[BOTH], NAMES, settings, store)
-    found = fills.withheld(trained, "rna", store)
+    found = stand_ins.withheld(trained, "rna", store)
     assert [o.facts["fill"] for o in found] == ["real", "train_mean", "dropped"]
     assert all(not o.headline and o.arm == BOTH for o in found)
     assert [o.condition for o in found] == ["rna real", "rna training mean", "rna dropped exactly"]
@@ -212,15 +212,17 @@ def test_confidence_by_state_and_its_sentences(store):
         {
             "repeat": 1,
             "modality": "rna",
-            "state": [fills.REAL, fills.REAL, "gray", "gray"],
+            "state": [stand_ins.REAL, stand_ins.REAL, "gray", "gray"],
             "confidence": [0.9, 0.7, 0.3, 0.1],
         }
     )
-    text = fills.fill_sentences(table)
+    text = stand_ins.fill_sentences(table)
     assert "0.800 on real inputs, 0.200 with gray in their place; lower in 1 of 1 repeat." in text
-    rises = fills.fill_sentences(table.assign(confidence=[0.1, 0.1, 0.5, 0.5]))
+    rises = stand_ins.fill_sentences(table.assign(confidence=[0.1, 0.1, 0.5, 0.5]))
     assert "lower in 0 of 1 repeat" in rises
-    assert fills.fill_sentences(fills.confidence_by_state([], "rna", store)).startswith("No arm")
+    assert stand_ins.fill_sentences(stand_ins.confidence_by_state([], "rna", store)).startswith(
+        "No arm"
+    )
 
 
 # --- confidences
@@ -386,7 +388,7 @@ def test_what_was_measured_needs_no_model_again(classes, settings, store):
     def measured(run, store):
         return (
             confidences.confidences([run], store),
-            fills.confidence_by_state([run], "rna", store),
+            stand_ins.confidence_by_state([run], "rna", store),
             gates.rankings([run], store),
             pd.Series(confidences.favorites([run], store)).to_frame(),
         )

@@ -18,7 +18,7 @@ from mmlego.learning.objectives import objective_for
 from mmlego.learning.statistics import pairing
 from mmlego.lego.head import apply_head
 from mmlego.lego.merge import LegoMerge
-from mmlego.reporting import outcomes as views
+from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting import predictions, sentences
 from mmlego.runs.settings import FuseSettings, MergeSettings, UnimodalSettings
 from mmlego.studies.lego import page as lego_page
@@ -75,9 +75,9 @@ def test_main_comparison_tests_the_same_patients(merged):
     for repeat in (1, 2):
         ids = [tuple(o.ids) for o in rows if o.repeat == repeat]
         assert len(set(ids)) == 1
-    labels = {views.method_label(o) for o in rows}
+    labels = {outcome_tables.method_label(o) for o in rows}
     assert {"LegoMerge", "Ensemble", "LegoBlock (best by validation)"} <= labels
-    table = views.value_table(rows, "c_index", views.method_label)
+    table = outcome_tables.value_table(rows, "c_index", outcome_tables.method_label)
     assert not table.duplicated(["label", "repeat"]).any()
 
 
@@ -196,7 +196,7 @@ def test_orders_are_compared_under_their_names(fused):
 def test_sentences_of_the_merge(merged):
     session, found = merged
     text = lego_page.merge_against(found["rows"], "c_index")
-    table = views.value_table(found["rows"], "c_index", views.method_label)
+    table = outcome_tables.value_table(found["rows"], "c_index", outcome_tables.method_label)
     means = table.groupby("label")["value"].mean()
     difference = means["LegoMerge"] - means["Ensemble"]
     assert f"LegoMerge minus Ensemble: {difference:+.3f} over 2 repeats, too few" in text
@@ -231,8 +231,8 @@ def test_sentences_about_data(trained):
 def test_sentences_of_unimodal(trained):
     session = trained.session
     text = lego_page.unimodal(session)
-    table = views.value_table(
-        session.outcomes, "c_index", lambda o: views.label(o, ["clin", "rna"])
+    table = outcome_tables.value_table(
+        session.outcomes, "c_index", lambda o: outcome_tables.label(o, ["clin", "rna"])
     )
     best = table.groupby("label")["value"].mean().max()
     assert f"is {best:.3f} ±" in text.splitlines()[0]
@@ -306,7 +306,7 @@ def test_p_values_of_a_page_are_corrected_for_their_number(outcome):
         lego_block=({"chosen_by": VALIDATION}, 0.002),
         lego_fuse=({"arm": "stack", "tune_epochs": 2}, 0.001),
     )
-    table = views.value_table(rivals, "c_index", views.method_label)
+    table = outcome_tables.value_table(rivals, "c_index", outcome_tables.method_label)
     names = [name for name in dict.fromkeys(table["label"]) if name != "LegoMerge"]
     raw = [pairing.compare(table, "LegoMerge", name) for name in names]
     text = lego_page.merge_against(rivals, "c_index")
@@ -347,10 +347,10 @@ def test_closer_look_draws_the_model_with_the_best_validation_loss(request, kind
     session = request.getfixturevalue(kind).session
     outcomes = predictions.shown_outcomes(session)
     assert len(outcomes) == 2
-    groups = views.grouped(session.outcomes, ["clin", "rna"])
+    groups = outcome_tables.grouped(session.outcomes, ["clin", "rna"])
     losses = {name: np.mean([o.facts["best_val_loss"] for o in g]) for name, g in groups.items()}
     full = [name for name, group in groups.items() if all("img" not in o.modalities for o in group)]
-    assert views.label(outcomes[0], ["clin", "rna"]) == min(full, key=losses.__getitem__)
+    assert outcome_tables.label(outcomes[0], ["clin", "rna"]) == min(full, key=losses.__getitem__)
     assert predictions.target_figure(session.cohort).axes
     assert predictions.outcome_figure(session).axes
     assert predictions.calibration_figure(session).axes

@@ -84,7 +84,7 @@ def test_the_first_modality_sees_the_same_patients_at_every_overlap(bench):
     disjoint.at_overlap(bench, 1.0)
     keys = {}
     for o in bench.told:
-        keys.setdefault((o.method, o.joined, o.condition), set()).add(o.key)
+        keys.setdefault((o.method, o.modality_key, o.condition), set()).add(o.key)
     assert len(keys["snn", "clin+rna", "overlap 0"] | keys["snn", "clin+rna", "overlap 1"]) == 1
     assert len(keys["abmil", "img", "overlap 0"] | keys["abmil", "img", "overlap 1"]) == 2
 

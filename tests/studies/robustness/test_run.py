@@ -180,7 +180,9 @@ def test_a_scarce_modality_changes_its_own_block_only(bench, monkeypatch):
     here = int(bench.fold.train.present["img"].sum())
     assert {o.facts["n_scarce"] for o in found} == {here, round(0.25 * here)}
     assert {o.n_test for o in found} == {len(bench.fold.test.having(["tabular", "img"], "all"))}
-    keys = {(o.condition, o.joined, o.method): o.key for o in told if o.method in ("snn", "abmil")}
+    keys = {
+        (o.condition, o.modality_key, o.method): o.key for o in told if o.method in ("snn", "abmil")
+    }
     few, full = "img in 25% of training", "img in 100% of training"
     assert keys[few, "clin+rna", "snn"] == keys[full, "clin+rna", "snn"]
     assert keys[few, "img", "abmil"] != keys[full, "img", "abmil"]
@@ -248,7 +250,7 @@ def test_an_added_modality_gives_the_merge_of_all_and_leaves_old_blocks_alone(be
     np.testing.assert_allclose(after.prediction["risk"], full.prediction["risk"], rtol=1e-5)
     before = _by(found, "lego_merge", "before adding img")
     assert (before.n_test, before.seconds) == (after.n_test, 0.0)
-    assert before.joined == "clin+rna"
+    assert before.modality_key == "clin+rna"
     spent = bench.block("img").outcome.seconds + bench.encoder("img").outcome.seconds
     assert after.seconds == spent > 0
     again = _by(found, "healnet", "trained again with img")
@@ -291,7 +293,7 @@ def _few(fold, names, among=()):
 
 def test_all_parts_run_and_nothing_is_recorded_twice(findings):
     assert all(getattr(findings, part) for part in robustness.PARTS)
-    keys = [(*o.labels.values(), o.joined, o.repeat) for o in findings.outcomes()]
+    keys = [(*o.labels.values(), o.modality_key, o.repeat) for o in findings.outcomes()]
     assert len(set(keys)) == len(keys)
     assert {o.repeat for o in findings.outcomes()} == {1, 2}
 

@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from mmlego.bench.tuning.search import Search, Study
+from mmlego.bench.tuning.search import FinishedSearch, Search
 from mmlego.runs.records.record import plain
 from mmlego.studies.search import page
 
@@ -17,7 +17,7 @@ def _study(method, losses, states=None, **importances):
     rows = {"number": range(len(losses)), "value": losses, "l1": 0.1}
     states = states or ["COMPLETE"] * len(losses)
     done = [x for x, state in zip(losses, states, strict=True) if state == "COMPLETE"]
-    return Study(
+    return FinishedSearch(
         task=Search(method, "all", ("clin", "img")),
         trials=pd.DataFrame(rows).assign(state=states),
         values={"l1": 0.012345, "depth": 2} if method == "healnet" else {"dropout": 0.5},

@@ -79,7 +79,7 @@ def test_independent_blocks_on_the_same_patients(bench):
     assert [o.method for o in found.together[:2]] == ["lego_block", "lego_merge"]
     assert [o.arm for o in _weights(found.together)] == list(MERGES)
     sizes = {name: len(fold.test.having([name])) for name in NAMES}
-    assert {(o.joined, o.n_test) for o in found.alone} == set(sizes.items())
+    assert {(o.modality_key, o.n_test) for o in found.alone} == set(sizes.items())
     assert len(_weights(found.alone)) == len(MERGES) * 3
     assert found.new() == _weights([*found.together, *found.alone])
 
@@ -108,11 +108,11 @@ def test_identical_blocks_are_not_changed_by_soup_and_slerp(bench):
 def test_blocks_from_a_common_start(bench):
     found = blocks_from_a_common_start([bench], "wrapped")
     assert [o.method for o in found.together[:2]] == ["lego_block", "lego_merge"]
-    assert {o.joined for o in found.trained} == {"clin", "img", "rna"}
+    assert {o.modality_key for o in found.trained} == {"clin", "img", "rna"}
     assert {o.condition for o in (*found.together, *found.alone)} == {COMMON_START}
     assert len(found.new()) == 3 + 2 + len(MERGES) * 4
     unlike = independent_blocks([bench], "wrapped")
-    keys = [(*o.labels.values(), o.joined) for o in [*found.new(), *unlike.new()]]
+    keys = [(*o.labels.values(), o.modality_key) for o in [*found.new(), *unlike.new()]]
     assert len(set(keys)) == len(keys)
 
 
@@ -134,7 +134,7 @@ def test_one_encoder_for_two_tasks(two_tasks):
     fold = two_tasks.folds[0]
     for outcomes, output in ((found.first, "risk"), (found.second, "probability")):
         assert len(outcomes) == 2 + len(MERGES)
-        assert {o.joined for o in outcomes} == {"clin+rna"}
+        assert {o.modality_key for o in outcomes} == {"clin+rna"}
         for o in outcomes:
             assert o.ids.tolist() == fold.test.ids.tolist()
             assert o.n_train == len(fold.train)

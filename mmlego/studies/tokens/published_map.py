@@ -14,7 +14,7 @@ import pandas as pd
 
 from mmlego.errors import DataError
 from mmlego.reporting.published import read_published
-from mmlego.studies.tokens.counts import explained, feasible_counts, importance_needed
+from mmlego.studies.tokens.counts import can_be_given, feasible_counts, importance_needed
 from mmlego.studies.tokens.origins import RULES, SHOWN, possible
 
 FIGURE = "amc_fig8.csv"
@@ -69,7 +69,7 @@ def evidence_table(table: pd.DataFrame | None = None) -> pd.DataFrame:
             row = {"rule": rule, "passes": passes, "shown": shown, "n": len(table)}
             by_counts = np.ones(len(table), dtype=bool)
             if shown != "origin":
-                by_counts = explained(counts, rule, passes=passes)
+                by_counts = can_be_given(counts, rule, passes=passes)
             meant = SHOWN[0] if passes == 1 else shown
             can = by_counts.copy()
             can[by_counts] = possible(donors[by_counts], rule, passes=passes, shown=meant)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmlego.bench.outcome import Outcome
-from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.fits import FitStore
+from mmlego.bench.store.tables import one_table
 from mmlego.bench.trained import Labels, TrainedModel, assembled
 from mmlego.bench.training import objective_of
 from mmlego.data.folds.fold import Fold
@@ -110,17 +110,10 @@ def confidence_by_state(runs: Iterable[TrainedModel], name: str, store: FitStore
         sample that has the modality and another one.
     """
     frames = [
-        store.table(
-            "confidence_by_state",
-            partial(_states, trained, name),
-            parents=[trained.key],
-            code=code_digest(confidence_by_state),
-            modality=name,
-        )
+        trained.measured(store, confidence_by_state, partial(_states, name=name), modality=name)
         for trained in runs
     ]
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    return one_table(frames, _COLUMNS)
 
 
 def _states(trained: TrainedModel, name: str) -> pd.DataFrame:
@@ -145,7 +138,7 @@ def _states(trained: TrainedModel, name: str) -> pd.DataFrame:
         for state, found in told.items()
         if name in found
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    return one_table(frames, _COLUMNS)
 
 
 def fill_sentences(table: pd.DataFrame) -> str:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from mmlego.errors import DataError
-from mmlego.studies.tokens.counts import explained, feasible_counts, importance_needed
-from mmlego.studies.tokens.evidence import (
+from mmlego.studies.tokens.counts import can_be_given, feasible_counts, importance_needed
+from mmlego.studies.tokens.origins import PAIRS, RULES, limits, possible, ways
+from mmlego.studies.tokens.published_map import (
     COUNTS,
     DONORS,
     digitised,
@@ -19,7 +20,6 @@ from mmlego.studies.tokens.evidence import (
     importance_against,
     summary,
 )
-from mmlego.studies.tokens.origins import PAIRS, RULES, limits, possible, ways
 
 
 def as_set(counts):
@@ -86,9 +86,9 @@ def test_bad_counts():
     with pytest.raises(DataError, match="2 or 3 modalities"):
         feasible_counts("literal", modalities=4)
     with pytest.raises(DataError, match="from 0 to 32"):
-        explained([[33, 0, 0]], "literal")
+        can_be_given([[33, 0, 0]], "literal")
     with pytest.raises(DataError, match="whole numbers"):
-        explained([[0.5, 0, 31]], "literal")
+        can_be_given([[0.5, 0, 31]], "literal")
 
 
 def test_the_published_map():
@@ -227,7 +227,7 @@ def test_counts_of_all_instances():
     counts = digitised()[list(COUNTS)].to_numpy()
     known = {"literal": [32, 100], "inverse": [0, 36], "retain": [0, 0], "positionwise": [21, 100]}
     for rule, numbers in known.items():
-        assert [explained(counts, rule, passes=each).sum() for each in (1, 2)] == numbers
+        assert [can_be_given(counts, rule, passes=each).sum() for each in (1, 2)] == numbers
 
 
 def test_sentences_hold_the_numbers(table):
