@@ -21,6 +21,16 @@ from mmlego.runs.records.results import load_metrics
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
 RUNS = 26  # of the smoke grid
+LINES = 15  # of a cell of code at most
+ANSWER = "## In short"
+WORKED = "## One fold, step by step"
+# The parts of a notebook that trains, in their order; the last one where there are curves.
+SECTIONS = (ANSWER, "## The data", WORKED, "## All repeats", "## Learning curves")
+TRAINING = {
+    path.stem
+    for path in SOURCES
+    if CATALOGUE[path.stem].has_cohort and not CATALOGUE[path.stem].reads_results
+}
 LONGEST = max(len(entry.settings.model_fields) for entry in CATALOGUE.values())
 
 
@@ -79,7 +89,9 @@ def test_no_definitions_and_nothing_of_the_shell(notebook):
         assert not re.search(r"^\s*[%!]", code, flags=re.MULTILINE), code
         assert "sys.path" not in code
         assert not re.search(r"""["'](/|~|[A-Z]:\\)""", code), f"absolute path: {code}"
-        assert len(code.splitlines()) <= LONGEST
+    first, *others = code_cells(notebook)
+    assert len(first.splitlines()) <= LONGEST
+    assert all(len(code.splitlines()) <= LINES for code in others)
 
 
 def test_no_outputs_and_no_counts(notebook):
@@ -92,7 +104,57 @@ def test_no_outputs_and_no_counts(notebook):
 def test_enough_is_said(notebook):
     """Cells of Markdown; sentences that a cell of code makes come on top of these."""
     prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-    assert len(prose) / len(notebook.cells) >= 0.3
+    assert len(prose) / len(notebook.cells) >= 0.5
+
+
+def _headings(notebook):
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [text.splitlines()[0] for text in prose if text.startswith("## ")]
+
+
+def test_the_answer_comes_first(source, notebook):
+    """Nothing is shown before it but what is logged while models are trained."""
+    assert _headings(notebook)[0] == ANSWER
+    shown = [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        and "hide-output" not in cell.metadata.get("tags", [])
+        and isinstance(ast.parse(cell.source).body[-1], ast.Expr)
+        and "figures.style.use()" not in cell.source.splitlines()[-1]
+    ]
+    assert re.match(r"Markdown\(\w+\.(\w*answer|headline|conclusion)\(", shown[0]), shown[0]
+
+
+def test_a_notebook_that_trains_has_its_sections_in_order(source, notebook):
+    if source.stem not in TRAINING:
+        assert WORKED not in _headings(notebook)
+        return
+    found = [heading for heading in _headings(notebook) if heading in SECTIONS]
+    assert found == [part for part in SECTIONS if part in found]
+    assert set(SECTIONS[:-1]) <= set(found)
+    if SECTIONS[-1] in found:
+        assert _headings(notebook)[-1] == SECTIONS[-1]
+
+
+def test_a_fold_is_worked_through_beside_its_equation(source, notebook):
+    if source.stem not in TRAINING:
+        return
+    cells = notebook.cells
+    starts = [i for i, cell in enumerate(cells) if cell.source.startswith("## ")]
+    first = next(i for i in starts if cells[i].source.startswith(WORKED))
+    part = cells[first : next(i for i in starts if i > first)]
+    prose = "\n".join(cell.source for cell in part if cell.cell_type == "markdown")
+    codes = [cell.source for cell in part if cell.cell_type == "code"]
+    assert prose.count("$$") >= 2
+    assert len(codes) >= 3
+    assert "worked.agreement(" in codes[-1] or source.stem == "tuning"
+
+
+def test_one_figure_per_cell(notebook):
+    for code in code_cells(notebook):
+        drawn = [line for line in code.splitlines() if line.endswith(";")]
+        assert len(drawn) <= 1, code
 
 
 def test_it_opens_with_its_own_session_and_ends_by_finishing_it(source, notebook):
@@ -151,6 +213,28 @@ def test_every_page_ran_to_its_end_and_names_no_folder_of_the_machine(smoke, rep
         assert warned == [], path
         figures = [out for cell in page.cells for out in cell.get("outputs", []) if "data" in out]
         assert figures
+
+
+@pytest.mark.slow
+def test_the_worked_fold_ends_at_the_number_of_the_results(smoke):
+    """The answer is two sentences, and the fold that is worked through is one of the results."""
+    seen = set()
+    for path in smoke.results.rglob("*.ipynb"):
+        if path.name.startswith("."):
+            continue
+        page = nbformat.read(path, 4)
+        said = [
+            out["data"]["text/markdown"]
+            for cell in page.cells
+            for out in cell.get("outputs", [])
+            if "text/markdown" in out.get("data", {})
+        ]
+        assert len(re.split(r"(?<=[.*])\s+(?=[A-Z*])", said[0].strip())) >= 2, (path, said[0])
+        name = path.stem.split("-")[0]
+        if name in TRAINING - {"tuning"}:
+            assert any("metrics are the same." in text for text in said), path
+            seen.add(name)
+    assert seen == TRAINING - {"tuning"}
 
 
 @pytest.mark.slow

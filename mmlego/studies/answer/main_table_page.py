@@ -149,7 +149,8 @@ def ladder_figure(session: Session) -> Figure | None:
             )
     if not rows:
         return None
-    table = pd.DataFrame(rows)
+    # A merge that `fuse` tunes for no epoch is the very merge of `merge`.
+    table = pd.DataFrame(rows).drop_duplicates(["label", "repeat"])
     order = {label: place for place, label in enumerate(_LADDER.values())}
     table = table.sort_values("label", key=lambda column: column.map(order), kind="stable")
     ratio = float(table["n_test"].max() / table["n_train"].max())
