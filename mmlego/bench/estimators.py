@@ -97,7 +97,9 @@ def train_estimator(
         RunError: If the store is read-only and has no such fit.
     """
     names = tuple(sorted(names))
-    parts = {part: samples.select(names).having(names) for part, samples in fold.parts().items()}
+    parts = {
+        part: samples.select(names).where_present(names) for part, samples in fold.parts().items()
+    }
     seed = derived_seed(settings.seed, fold.cohort, fold.unit, fold.repeat, method, names)
     key = fit_key(
         model=[method, list(names)],

@@ -247,4 +247,4 @@ def _tune(key: str, work: Tuning, tune_epochs: Sequence[int], store: FitStore) -
 
 def _of(part: Samples, names: Sequence[str], how: str) -> Samples:
     """The samples of a part that have any, or all, of some modalities."""
-    return part.select(sorted(names)).having(sorted(names), how=how)
+    return part.select(sorted(names)).where_present(sorted(names), how=how)

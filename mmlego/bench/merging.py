@@ -162,7 +162,9 @@ def on_other_samples(
     names = sorted(trained.names)
     kept = ("arm", "inputs", "chosen_by", "tune_epochs")
     usual = {k: v for k, v in trained.labels.rest.items() if k in kept}
-    seen = len(trained.fold.train.select(names).having(names)) if n_train is None else n_train
+    seen = (
+        len(trained.fold.train.select(names).where_present(names)) if n_train is None else n_train
+    )
     return assembled(
         replace(trained.fold, test=test),
         store,

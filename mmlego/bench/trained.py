@@ -182,7 +182,7 @@ class TrainedModel:
     @property
     def test(self) -> Samples:
         """The test samples that have any of the modalities."""
-        return self.fold.test.select(sorted(self.names)).having(sorted(self.names))
+        return self.fold.test.select(sorted(self.names)).where_present(sorted(self.names))
 
 
 def as_kind(model: object, kind: type[Network]) -> Network:
@@ -258,7 +258,7 @@ def assembled(
         measure: Further facts of the outcome, from the model and its logits; ``code`` covers it.
     """
     names = sorted(labels.names)
-    part = (fold.test if test is None else test).select(names).having(names, how="any")
+    part = (fold.test if test is None else test).select(names).where_present(names, how="any")
     key = fit_key(
         method=labels.method,
         names=list(labels.names),

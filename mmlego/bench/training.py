@@ -292,7 +292,7 @@ def train_recipe(
     """
     seed = recipe.seed_for(fold)
     parts = {
-        name: part.select(sorted(recipe.names)).having(sorted(recipe.names))
+        name: part.select(sorted(recipe.names)).where_present(sorted(recipe.names))
         for name, part in fold.parts().items()
         if validated or name != "val"
     }

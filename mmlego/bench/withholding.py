@@ -101,7 +101,7 @@ def complete_training(fold: Fold, names: Sequence[str]) -> Fold:
             f"{fold.cohort}: expected training samples that lack some of {list(names)}, got "
             "complete ones only; training on all of them is the same, so leave this out"
         )
-    parts = {name: getattr(fold, name).having(names, how="all") for name in ("train", "val")}
+    parts = {name: getattr(fold, name).where_present(names, how="all") for name in ("train", "val")}
     for name, part in parts.items():
         if not len(part) and len(getattr(fold, name)):
             raise DataError(

@@ -413,7 +413,7 @@ def test_a_model_without_weights_in_its_output_predicts_the_base_rate(folds, met
     layers = output_layers(model, fold.n_outputs)
     for layer in layers:
         torch.nn.init.zeros_(layer.weight)
-    test = fold.test.select(sorted(JOINED)).having(sorted(JOINED))
+    test = fold.test.select(sorted(JOINED)).where_present(sorted(JOINED))
     logits = predict_logits(model, test, device="cpu")
     expected = layers[0].bias.detach().expand_as(logits)
     torch.testing.assert_close(logits, expected)

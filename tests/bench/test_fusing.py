@@ -85,7 +85,7 @@ def test_tuning_starts_from_the_blocks_and_leaves_them_alone(fold, blocks, tune,
 
 def test_only_complete_samples_are_tuned_on_and_everybody_is_tested(fold, tune):
     found = tune()[0]
-    complete = fold.train.select(["clin", "img"]).having(["clin", "img"], how="all")
+    complete = fold.train.select(["clin", "img"]).where_present(["clin", "img"], how="all")
     assert found.n_train == len(complete) < len(fold.train)
     assert found.n_test == len(fold.test)
 

@@ -126,7 +126,7 @@ def test_the_best_model_that_applies_predicts_everybody(fold, networks, as_train
     alone = {
         name: objective_for(fold).predict(
             predict_logits(
-                models[name].model, fold.test.select([name]).having([name]), device="cpu"
+                models[name].model, fold.test.select([name]).where_present([name]), device="cpu"
             )
         )["risk"]
         for name in ("img", "clin")

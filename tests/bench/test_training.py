@@ -112,7 +112,7 @@ def test_stored_fit_is_taken_instead_of_training(fold, tiny, store, monkeypatch)
 def test_stored_logits_are_those_of_the_stored_weights(fold, tiny, store):
     trained = train_encoder(fold, "img", tiny(), store)
     outcome, model = trained.outcome, trained.model
-    test = fold.test.select(["img"]).having(["img"])
+    test = fold.test.select(["img"]).where_present(["img"])
     assert torch.equal(
         predict_logits(model, test, device="cpu"), store.get(outcome.key).tensors[LOGITS]
     )

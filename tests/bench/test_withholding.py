@@ -102,7 +102,7 @@ def test_complete_training_leaves_the_test_part_alone(fold):
 
 def test_complete_training_refuses_what_changes_nothing_or_leaves_nobody(fold):
     with pytest.raises(DataError, match="complete ones only.*leave this out"):
-        complete_training(replace(fold, train=fold.train.having(NAMES, how="all")), NAMES)
+        complete_training(replace(fold, train=fold.train.where_present(NAMES, how="all")), NAMES)
     nobody = replace(fold, val=only(fold.val, NAMES, "clin"))
     thin = replace(nobody, train=only(fold.train.subset([0, 1, 2]), NAMES, "clin"))
     with pytest.raises(DataError, match="in the train part, got none"):

@@ -234,7 +234,7 @@ def _val_loss(task: Search, bench: Bench) -> float:
 def _fused_val_loss(task: Search, bench: Bench) -> float:
     """Validation loss of a stack after its tuning epochs, which have no early stopping."""
     names = sorted(task.names)
-    val = bench.fold.val.select(names).having(names, how="all")
+    val = bench.fold.val.select(names).where_present(names, how="all")
     fused = bench.fuse(task.names, tune_epochs=TUNED_FOR).model
     device = bench.settings.device
     return mean_loss(fused, val, objective_for(bench.fold), device=device)

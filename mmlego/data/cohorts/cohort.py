@@ -122,7 +122,7 @@ class Cohort:
     def select(self, names: Sequence[str]) -> Cohort:
         """Return the cohort with these modalities only; samples that have none of them stay.
 
-        They stay so that splits are the same whatever is selected; ``Samples.having`` drops them.
+        They stay so that splits are the same whatever is selected; ``where_present`` drops them.
 
         Raises:
             ModalityError: If a name is unknown or none is given.

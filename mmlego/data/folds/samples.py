@@ -144,7 +144,7 @@ class Samples:
             widths={name: self.widths[name] for name in chosen},
         )
 
-    def having(self, names: Sequence[str] | None = None, how: str = "any") -> Samples:
+    def where_present(self, names: Sequence[str] | None = None, how: str = "any") -> Samples:
         """Return the samples that have any (or all) of the named modalities; None names all.
 
         Raises:
@@ -156,7 +156,7 @@ class Samples:
         """Return (n,) bool: which samples have any (or all) of the named modalities."""
         chosen = check_modalities("samples", self.names if names is None else names, self.names)
         if how not in ("any", "all"):
-            raise ModalityError(f"having: expected how 'any' or 'all', got '{how}'; choose one")
+            raise ModalityError(f"has: expected how 'any' or 'all', got '{how}'; choose one")
         flags = torch.stack([self.present[name] for name in chosen])
         return flags.any(dim=0) if how == "any" else flags.all(dim=0)
 

@@ -75,7 +75,7 @@ class Unimodal(nn.Module):
             rows = (~flag).nonzero().flatten().tolist()
             raise ModalityError(
                 f"unimodal model: expected modality '{name}' in every sample, missing in rows "
-                f"{rows[:5]}; keep the samples that have it: samples.having(['{name}'])"
+                f"{rows[:5]}; keep the samples that have it: samples.where_present(['{name}'])"
             )
         return call_with_mask(
             f"modality '{name}'", self.model, inputs[name], (masks or {}).get(name)

@@ -112,7 +112,7 @@ def token_costs(fold: Fold, names: Sequence[str], settings: AMCSettings) -> pd.D
     """
     objective = objective_of(fold, fit_settings(settings))
     parts = {
-        part: samples.select(names).having(names)
+        part: samples.select(names).where_present(names)
         for part, samples in (("train", fold.train), ("test", fold.test))
     }
     batch, one = _random_batch(parts["train"], settings), _most_complete(parts["test"])

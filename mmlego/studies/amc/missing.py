@@ -89,7 +89,7 @@ def with_mode(model: AMC, mode: str) -> AMC:
 def parts_of(trained: TrainedModel) -> Iterator[tuple[str, Samples]]:
     """The complete samples of the test part, all of it, and each modality withheld in turn."""
     test, names = trained.test, sorted(trained.names)
-    yield COMPLETE, test.having(names, how="all")
+    yield COMPLETE, test.where_present(names, how="all")
     yield EVERYBODY, test
     for name in names:
         others = test.has([other for other in names if other != name])

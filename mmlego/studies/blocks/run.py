@@ -114,7 +114,7 @@ def imaginary_facts(block: LegoBlock, fold: Fold, name: str) -> dict[str, float]
     """
     if not (block.knobs.frequency_domain and block.knobs.track_imaginary):
         return {}
-    part = fold.test.select([name]).having([name])
+    part = fold.test.select([name]).where_present([name])
     batch = part.batch(range(min(len(part), _CHECKED)))
     x, mask = batch.inputs[name], batch.masks.get(name)
     block = copy.deepcopy(block).cpu().eval()

@@ -128,7 +128,7 @@ class Trial:
             with torch_seed(self._seed(*key)):
                 self._parts[key] = contender.parts(self.sizes())
             for name, part in self._parts[key].items():
-                self.fit(Unimodal(name, part), samples.select([name]).having([name]))
+                self.fit(Unimodal(name, part), samples.select([name]).where_present([name]))
         return self._parts[key]
 
     def untrained_whole(self, contender: Contender, condition: str) -> nn.Module:

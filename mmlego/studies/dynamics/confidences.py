@@ -107,7 +107,7 @@ def favorites(runs: Iterable[TrainedModel], store: FitStore) -> dict[tuple[str, 
 def _means(trained: TrainedModel) -> pd.DataFrame:
     """Mean true confidence by modality, where the test part is not seen."""
     fold, names = trained.fold, sorted(trained.names)
-    part = (fold.val if len(fold.val) else fold.train).select(names).having(names)
+    part = (fold.val if len(fold.val) else fold.train).select(names).where_present(names)
     table = _of_part(trained, part).dropna(subset=["true"])
     return table.groupby("modality")["true"].mean().reset_index()
 

@@ -73,7 +73,7 @@ def withheld(trained: TrainedModel, name: str, store: FitStore) -> list[Outcome]
     The first outcome is that of the real inputs, on the same samples: those with another modality.
     """
     rest = [other for other in sorted(trained.names) if other != name]
-    part = trained.test.having(rest)
+    part = trained.test.where_present(rest)
     fit = FitSettings(**dict(trained.chosen_configuration.fit))
     found = []
     for fill in (REAL, *fills_for(trained.fold.kinds[name])):
@@ -119,7 +119,7 @@ def confidence_by_state(runs: Iterable[TrainedModel], name: str, store: FitStore
 def _states(trained: TrainedModel, name: str) -> pd.DataFrame:
     """The rows of one model; none where it has no confidence in the modality."""
     rest = [other for other in sorted(trained.names) if other != name]
-    part = trained.test.having(rest).having([name])
+    part = trained.test.where_present(rest).where_present([name])
     states = {REAL: (trained.model, part)} | {
         FILLS[fill]: (refilled(trained, name, fill), without(part, name))
         for fill in fills_for(trained.fold.kinds[name])

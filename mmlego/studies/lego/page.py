@@ -68,7 +68,7 @@ def chosen(session: Session[BlockSettings]) -> str:
 def paired(benches: Sequence[Bench]) -> str:
     """How many training samples have every modality."""
     names = separate_names(benches[0].fold)
-    counts = [len(bench.fold.train.having(names, how="all")) for bench in benches]
+    counts = [len(bench.fold.train.where_present(names, how="all")) for bench in benches]
     totals = [len(bench.fold.train) for bench in benches]
     return (
         f"On average {np.mean(counts):.0f} of {np.mean(totals):.0f} training samples have every "

@@ -87,7 +87,7 @@ def _with_threshold(bench: Bench, merged: TrainedModel) -> Outcome:
     if bench.fold.task != "survival" or "train_risk_median" in merged.outcome.facts:
         return merged.outcome
     names = sorted(merged.names)
-    train = bench.fold.train.select(names).having(names, how="any")
+    train = bench.fold.train.select(names).where_present(names, how="any")
     facts = risk_median(merged.model, train, bench.fold, bench.settings.device)
     return merged.outcome.relabelled(facts=facts)
 

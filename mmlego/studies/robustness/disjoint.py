@@ -60,7 +60,7 @@ def at_overlap(bench: Bench, overlap: float) -> list[Outcome]:
     fold = divided(bench.fold, overlap, bench.settings)
     less = bench.on(fold, overlap_name(overlap))
     facts = {"overlap": overlap} | counts(fold, names)
-    test = bench.fold.test.having(names, how="all")
+    test = bench.fold.test.where_present(names, how="all")
     return [
         score_on(less, model, test, overlap_name(overlap), facts=facts)
         for model in _models(less, names)

@@ -54,7 +54,7 @@ def division(session: Session[DisjointSettings]) -> str:
             f"{found['n_second']} with `{second}`, {found['n_both']} of them with both, "
             f"{found['n_any']} in all"
         )
-    test = len(fold.test.having((first, second), how="all"))
+    test = len(fold.test.where_present((first, second), how="all"))
     return (
         f"In the first split:\n\n{bullets(lines)}\n\n"
         f"The {test} test samples with both modalities are the same for every overlap."

@@ -53,8 +53,8 @@ def intro(session: Session[RobustnessSettings]) -> str:
     fold = session.folds[0]
     names = headline_inputs(fold)[1]
     listed = ", ".join(f"`{name}`" for name in names)
-    complete = np.mean([len(f.test.having(names, how="all")) for f in session.folds])
-    total = np.mean([len(f.test.having(names)) for f in session.folds])
+    complete = np.mean([len(f.test.where_present(names, how="all")) for f in session.folds])
+    total = np.mean([len(f.test.where_present(names)) for f in session.folds])
     return (
         f"Models see {listed}. On average {complete:.0f} of {total:.0f} test samples have all of "
         f"them by nature. The modality that is scarce in training is `{scarce_modality(fold)}`."

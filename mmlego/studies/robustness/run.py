@@ -180,7 +180,7 @@ def imbalance(bench: Bench) -> list[Outcome]:
     """Train methods while a modality is scarce in training; test samples have everything."""
     names, scarce = headline_inputs(bench.fold)[1], scarce_modality(bench.fold)
     methods = [name for name in methods_on(bench.fold, names) if name in UNDER_IMBALANCE]
-    test = bench.fold.test.having(names, how="all")
+    test = bench.fold.test.where_present(names, how="all")
     found = []
     for share in SHARES:
         fold = scarce_in_training(bench.fold, scarce, share, bench.seed_of(IMBALANCE))
@@ -215,7 +215,7 @@ def cardinality(bench: Bench, trained: Sequence[TrainedModel]) -> list[Outcome]:
     """
     fold, found = bench.fold, []
     for bag in bags(fold):
-        test = fold.test.having([bag])
+        test = fold.test.where_present([bag])
         changed = {
             ALL: test,
             ONE: one_instance(test, bag, bench.seed_of(CARDINALITY, bag)),
@@ -273,7 +273,7 @@ def extension(bench: Bench) -> list[Outcome]:
     found = []
     for added in names:
         old = tuple(name for name in names if name != added)
-        test = bench.fold.test.having(old)
+        test = bench.fold.test.where_present(old)
         # Block and encoder are trained one after the other.
         seconds = blocks[added].outcome.seconds + bench.encoder(added).outcome.seconds
         rows = [(BEFORE, bench.merge(old), 0.0), (AFTER, extended(bench, old, added), seconds)]

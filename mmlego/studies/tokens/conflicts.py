@@ -41,7 +41,7 @@ def conflict_table(
     Source: AMC, Fig. 6.
     """
     names = sorted(trained.names)
-    samples = trained.fold.train.select(names).having(names)
+    samples = trained.fold.train.select(names).where_present(names)
     with evaluating(trained.model):
         rows = [
             {"repeat": trained.fold.repeat, "pair": pair, "cosine": value}

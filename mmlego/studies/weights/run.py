@@ -214,7 +214,7 @@ class _MergedWeights:
 
     def alone(self, name: str, condition: str) -> Outcome:
         """One of them alone."""
-        n_train = len(self.bench.fold.train.having([name]))
+        n_train = len(self.bench.fold.train.where_present([name]))
         return self._outcome(
             [name], lambda: Unimodal(name, self._merged[name]), condition, n_train=n_train
         )

@@ -270,15 +270,17 @@ def test_target_tensors_have_the_promised_types(fold):
 
 def test_having_keeps_samples_with_any_or_all(fold):
     present = fold.train.present
-    both = fold.train.having(["tab", "bag"], how="all")
+    both = fold.train.where_present(["tab", "bag"], how="all")
     assert len(both) == int((present["tab"] & present["bag"]).sum())
     assert both.present["bag"].all()
-    assert len(fold.train.having(["tab", "bag"])) == int((present["tab"] | present["bag"]).sum())
-    assert len(fold.train.having()) == len(fold.train)
+    assert len(fold.train.where_present(["tab", "bag"])) == int(
+        (present["tab"] | present["bag"]).sum()
+    )
+    assert len(fold.train.where_present()) == len(fold.train)
     with pytest.raises(ModalityError, match=r"did you mean 'tab'\?"):
-        fold.train.having(["tap"])
+        fold.train.where_present(["tap"])
     with pytest.raises(ModalityError, match="'any' or 'all'"):
-        fold.train.having(["tab"], how="some")
+        fold.train.where_present(["tab"], how="some")
 
 
 def test_select_and_subset_of_samples_agree_with_the_whole(fold):

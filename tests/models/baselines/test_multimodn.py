@@ -141,7 +141,7 @@ def test_trains_on_any_modalities_with_its_auxiliary_terms(names):
         "synthetic", task="classification", n=400, shared=0, unique=1.0, missing=0.1, noise=0.1
     )
     fold = make_fold(cohort, make_splits(cohort)[0])
-    parts = {part: samples.select(names).having() for part, samples in fold.parts().items()}
+    parts = {part: samples.select(names).where_present() for part, samples in fold.parts().items()}
     widths = {name: fold.widths[name] for name in names}
     model = MultiModN(widths, 2, kinds=fold.kinds, state_width=50, hidden=(64, 32))
     objective = ClassificationObjective(2)

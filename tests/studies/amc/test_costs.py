@@ -89,7 +89,7 @@ def test_tokens_that_are_given_have_a_gradient_that_nobody_waits_for(folds):
 
 def test_a_step_is_one_of_training(folds):
     fold = folds()[0]
-    part = fold.train.select(NAMES).having(NAMES, "all").subset(range(8))
+    part = fold.train.select(NAMES).where_present(NAMES, "all").subset(range(8))
     # Neither dropout nor noise, so that all that counts is what is minimized and how.
     model = build(fold, AMC, feed_forward="dense", dropout=0.0)
     trained, objective = copy.deepcopy(model), objective_for(fold)

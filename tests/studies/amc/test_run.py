@@ -154,7 +154,7 @@ def test_incomplete_test_samples_of_a_model_that_never_saw_one(classes, settings
     runs = [train(thin, name, settings, store) for name in (LITERAL, "complete, literal")]
     table = missing.missing_table(runs, "auc", store)
     lacking = table[table["tested"] == missing.EVERYBODY].groupby("rule")["lacking"].first()
-    own = thin.train.having(names)
+    own = thin.train.where_present(names)
     assert lacking[runs[0].configuration.title] == int((~own.has(names, how="all")).sum())
     assert lacking[runs[1].configuration.title] == 0
     said = missing.missing_sentences(table)

@@ -110,7 +110,7 @@ def test_the_oracle_is_not_stopped_by_labels_that_it_sees(folds, settings, store
     knowing = train_arm(fold, ARMS[ORACLE], NAMES, settings, store)
     assert all(np.isnan(entry["val_loss"]) for entry in knowing.outcome.history)
     assert not any(np.isnan(entry["val_loss"]) for entry in usual.outcome.history)
-    train = fold.train.select(NAMES).having(NAMES)
+    train = fold.train.select(NAMES).where_present(NAMES)
     risk = objective_for(fold).predict(dynamics.explain_part(knowing.model, train).logits)["risk"]
     assert knowing.outcome.facts["train_risk_median"] == pytest.approx(np.median(risk))
 

@@ -70,7 +70,7 @@ def test_all_methods_at_all_overlaps_on_the_same_patients(session, outcomes):
     assert len(set(keys)) == len(keys) == 2 * 2 * 5
     assert {o.method for o in outcomes} == {LEGO_MERGE, ENSEMBLE, LATE_CONCAT, HEALNET}
     for fold in session.folds:
-        ids = fold.test.having(["tabular", "img"], how="all").ids
+        ids = fold.test.where_present(["tabular", "img"], how="all").ids
         for o in outcomes:
             if o.repeat == fold.repeat:
                 assert list(o.ids) == list(ids)

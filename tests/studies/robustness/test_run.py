@@ -179,7 +179,9 @@ def test_a_scarce_modality_changes_its_own_block_only(bench, monkeypatch):
     }
     here = int(bench.fold.train.present["img"].sum())
     assert {o.facts["n_scarce"] for o in found} == {here, round(0.25 * here)}
-    assert {o.n_test for o in found} == {len(bench.fold.test.having(["tabular", "img"], "all"))}
+    assert {o.n_test for o in found} == {
+        len(bench.fold.test.where_present(["tabular", "img"], "all"))
+    }
     keys = {
         (o.condition, o.modality_key, o.method): o.key for o in told if o.method in ("snn", "abmil")
     }

@@ -78,7 +78,7 @@ def test_independent_blocks_on_the_same_patients(bench):
     assert {o.n_test for o in found.together} == {len(fold.test)}
     assert [o.method for o in found.together[:2]] == ["lego_block", "lego_merge"]
     assert [o.arm for o in _weights(found.together)] == list(MERGES)
-    sizes = {name: len(fold.test.having([name])) for name in NAMES}
+    sizes = {name: len(fold.test.where_present([name])) for name in NAMES}
     assert {(o.modality_key, o.n_test) for o in found.alone} == set(sizes.items())
     assert len(_weights(found.alone)) == len(MERGES) * 3
     assert found.new() == _weights([*found.together, *found.alone])
