@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mmlego.book.build import build, check_pages
-from mmlego.book.pages import executed_pages
+from mmlego.book.executed_notebooks import executed_pages
 from mmlego.book.prepare import prepare
 from mmlego.book.source import source_folder
 

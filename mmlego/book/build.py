@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmlego.book.pages import executed_pages
+from mmlego.book.executed_notebooks import executed_pages
 from mmlego.book.prepare import prepare
 from mmlego.book.source import CONTENTS, source_folder
 from mmlego.data.paths import project_root

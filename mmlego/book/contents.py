@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mmlego.book.pages import Page
+from mmlego.book.executed_notebooks import Page
 from mmlego.data.cards.card import Card
 from mmlego.methods.registry import method_pages
 from mmlego.runs.catalogue import names_in_order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmlego.book.pages import Page
+from mmlego.book.executed_notebooks import Page
 from mmlego.data.cards.card import Card, SourceFile
 
 _LEVELS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mmlego.book.contents import contents_text
 from mmlego.book.datasets import dataset_index, dataset_page
+from mmlego.book.executed_notebooks import Page, executed_pages
 from mmlego.book.home import answer_page
 from mmlego.book.notes import add_note
-from mmlego.book.pages import Page, executed_pages
 from mmlego.book.source import CONTENTS, GENERATED, assemble, own_pages
 from mmlego.data.cards.card import Card
 from mmlego.data.cards.catalog import list_cards, load_card

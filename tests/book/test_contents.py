@@ -3,7 +3,7 @@ from __future__ import annotations
 import yaml
 
 from mmlego.book.contents import contents, contents_text
-from mmlego.book.pages import executed_pages
+from mmlego.book.executed_notebooks import executed_pages
 from mmlego.data.cards.catalog import list_cards
 from mmlego.runs.catalogue import CATALOGUE
 

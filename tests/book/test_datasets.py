@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmlego.book.datasets import dataset_index, dataset_page
-from mmlego.book.pages import Page
+from mmlego.book.executed_notebooks import Page
 from mmlego.data.cards.catalog import card_paths, list_cards, load_card
 
 NAMES = sorted(card_paths())

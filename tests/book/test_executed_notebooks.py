@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmlego.book.pages import executed_pages
+from mmlego.book.executed_notebooks import executed_pages
 from mmlego.errors import SettingsError
 
 
