@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlego.bench.configurations import Configuration
-from mmlego.bench.outcome import Outcome
+from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.code import code_digest
 from mmlego.bench.store.data import samples_digest, target_digest
 from mmlego.bench.store.fits import FitStore, fit_key
@@ -183,6 +183,27 @@ class TrainedModel:
     def test(self) -> Samples:
         """The test samples that have any of the modalities."""
         return self.fold.test.select(sorted(self.names)).where_present(sorted(self.names))
+
+
+def train_configurations(
+    folds: Iterable[Fold],
+    wanted: Callable[[Fold], Iterable[tuple[Configuration, Sequence[str]]]],
+    train: Callable[[Fold, Configuration, Sequence[str]], TrainedModel],
+    log: Callable[[str], None] | None = None,
+) -> Iterator[TrainedModel]:
+    """Train, or fetch, several configurations on every fold.
+
+    Args:
+        folds: The splits.
+        wanted: The configurations of a fold, each with the modalities that it sees.
+        train: Trains one of them.
+        log: Called with one line per fit.
+    """
+    for fold in folds:
+        for configuration, names in wanted(fold):
+            trained = train(fold, configuration, names)
+            log_outcome(log, trained.outcome)
+            yield trained
 
 
 def as_kind(model: object, kind: type[Network]) -> Network:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from mmlego.figures import style
 from mmlego.learning.statistics import pairing
-from mmlego.reporting.sentences import spread, verdict
+from mmlego.reporting.sentences import verdict
+from mmlego.reporting.tables import mean_of
 
 
 def against(
@@ -40,8 +41,8 @@ def against(
 
 def _reached(ranked: pd.DataFrame, metric: str, names: Sequence[str], where: str) -> str:
     """The means of some rows with their spread, in one sentence."""
-    values = [f"{spread(*ranked.loc[name])} for {name}" for name in names]
-    values[0] = f"{spread(*ranked.loc[names[0]])} for **{names[0]}**"
+    values = [f"{mean_of(ranked, name)} for {name}" for name in names]
+    values[0] = f"{mean_of(ranked, names[0])} for **{names[0]}**"
     count = pairing.counted(int(ranked.loc[names[0], "count"]), "repeat")
     title = style.title(metric)
     what = " ".join(filter(None, [f"The mean {title[0].lower()}{title[1:]} over {count}", where]))

@@ -18,6 +18,7 @@ from mmlego.errors import MetricError
 from mmlego.learning.statistics import pairing
 from mmlego.methods.registry import titled
 from mmlego.reporting.published import has_published, published_for, role_of
+from mmlego.reporting.tables import with_published
 
 
 def modality_label(modalities: Sequence[str], tables: Sequence[str]) -> str:
@@ -96,20 +97,13 @@ def forest_table(
     name = name or (lambda outcome: label(outcome, tables))
     frame = value_table(outcomes, metric, name)
     known = published_for(published_entry(cohort.card), tables, split_unit)
-    known = known.set_index(["method", "role"])
-    roles = {
-        name(outcome): (outcome.method, role_of(outcome.modalities, tables))
-        for outcome in outcomes
-        if has_published(outcome.labels)
-    }
-    hits = {name: known.loc[role] for name, role in roles.items() if role in known.index}
-    frame["published"] = frame["label"].map(
-        lambda name: hits[name]["published"] if name in hits else np.nan
+    return with_published(
+        frame,
+        [outcome for outcome in outcomes if has_published(outcome.labels)],
+        known.set_index(["method", "role"]),
+        name,
+        lambda outcome: (outcome.method, role_of(outcome.modalities, tables)),
     )
-    frame["comparable"] = frame["label"].map(
-        lambda name: bool(hits[name]["comparable"]) if name in hits else False
-    )
-    return frame
 
 
 def history_table(
@@ -195,11 +189,3 @@ def grouped(outcomes: Iterable[Outcome], tables: Sequence[str] = ()) -> dict[str
     for outcome in outcomes:
         found.setdefault(label(outcome, tables), []).append(outcome)
     return found
-
-
-def mean_and_sd(numbers: Sequence[float]) -> str:
-    """Mean and standard deviation of the finite values, as text."""
-    known = np.array([x for x in numbers if np.isfinite(x)])
-    if not len(known):
-        return "undefined"
-    return f"{known.mean():.3f}" + (f" ± {known.std(ddof=1):.3f}" if len(known) > 1 else "")

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from mmlego.bench.fusing import STACK
+from mmlego.data import Cohort
 from mmlego.data.cards.catalog import card_dirs
 from mmlego.errors import DataError
+from mmlego.learning.metrics.scores import main_metric
 from mmlego.methods.registry import printed_in
 
 TABLE = "mmlego_table1.csv"
@@ -87,6 +89,11 @@ def has_published(labels: Mapping[str, Any]) -> bool:
         return False
     epochs = labels["tune_epochs"]
     return epochs is None or pd.isna(epochs) or (labels["arm"] == STACK and epochs > 0)
+
+
+def ablation_metric(cohort: Cohort) -> str:
+    """The metric of the published ablations of classes, macro F1; the main one for survival."""
+    return main_metric(cohort) if cohort.task == "survival" else "macro_f1"
 
 
 def _why_not(dataset: str, role: str, split_unit: str, absent: Sequence[str]) -> str:

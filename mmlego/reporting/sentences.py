@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mmlego.bench.configurations import Configuration
 from mmlego.bench.fold_bench import Bench
 from mmlego.bench.inputs import separate_names
 from mmlego.bench.settings import BlockSettings
@@ -19,6 +20,7 @@ from mmlego.figures import style
 from mmlego.learning.statistics import pairing
 from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.published import published_for
+from mmlego.reporting.tables import mean_with_sd
 from mmlego.runs.session import Session
 from mmlego.runs.settings import BenchmarkSettings, DisjointSettings, RobustnessSettings
 
@@ -109,6 +111,11 @@ def caveats(session: Session[BlockSettings]) -> str:
     return "\n".join(f"> **Take care.** {text}\n" for text in found)
 
 
+def arm_list(arms: Sequence[Configuration]) -> str:
+    """The configurations of a run, as a list."""
+    return "\n".join(f"* `{arm.name}`: {arm.title}" for arm in arms)
+
+
 def ratio(session: Session) -> float:
     """Test samples per training sample, which corrects intervals for overlapping training sets."""
     fold = session.folds[0]
@@ -137,19 +144,10 @@ def metrics_table(session: Session) -> pd.DataFrame:
         for name, value in o.metrics.items()
     ]
     found = (
-        pd.DataFrame(rows)
-        .groupby(["model", "metric"], sort=False)["value"]
-        .agg(["mean", "std", "count"])
+        pd.DataFrame(rows).groupby(["model", "metric"], sort=False)["value"].agg(["mean", "std"])
     )
-    text = [spread(mean, std, count) for mean, std, count in found.to_numpy()]
+    text = [mean_with_sd(mean, sd) for mean, sd in found.to_numpy()]
     return pd.Series(text, index=found.index).unstack("metric", sort=False).reset_index()
-
-
-def spread(mean: float, std: float, count: float) -> str:
-    """Mean ± standard deviation as text, for people."""
-    if not np.isfinite(mean):
-        return "undefined"
-    return f"{mean:.3f} ± {std:.3f}" if count > 1 else f"{mean:.3f}"
 
 
 def blocks(benches: Sequence[Bench], variant: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,9 +17,9 @@ from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
-from mmlego.reporting import answers, sentences
+from mmlego.reporting import answers, sentences, tables
 from mmlego.reporting import outcomes as outcome_tables
-from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.reporting.published import ablation_metric
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
 from mmlego.runs.settings import AMCBase
@@ -78,12 +77,6 @@ def metrics_of(session: Session[AMCBase]) -> tuple[str, ...]:
     return (*CLASS_METRICS, main_metric(session.cohort))
 
 
-def ablation_metric(session: Session[AMCBase]) -> str:
-    """The metric of the published ablations for classes, else the main one."""
-    survival = session.cohort.task == "survival"
-    return main_metric(session.cohort) if survival else "macro_f1"
-
-
 def values(
     session: Session[AMCBase], outcomes: Sequence[Outcome], metric: str = ""
 ) -> pd.DataFrame:
@@ -97,14 +90,11 @@ def forest(
     """Every chosen model on a metric, with the published value where there is one."""
     metric = metric or main_metric(session.cohort)
     outcomes = [o for o in session.outcomes if chosen(o)]
-    table = values(session, outcomes, metric)
     known = published_amc(session.cohort.name)
-    known = known[known["metric"] == metric].set_index(["method", "arm", "only"])["published"]
-    keys = {name_of(o): place_of(o) for o in outcomes}
-    printed = {name: known[key] for name, key in keys.items() if key in known.index}
-    if printed:
-        table["published"] = table["label"].map(printed)
-        table["comparable"] = False
+    known = known[known["metric"] == metric].set_index(["method", "arm", "only"])
+    table = tables.with_published(
+        values(session, outcomes, metric), outcomes, known, name_of, place_of
+    )
     return figures.forest_plot(
         table,
         metric=metric,
@@ -120,7 +110,7 @@ def published_forest(session: Session[AMCBase]) -> Figure | None:
     Classical references are left out: they are not given the class weights of the networks, and a
     score of hard decisions would compare weights instead of models.
     """
-    metric = ablation_metric(session)
+    metric = ablation_metric(session.cohort)
     if metric == main_metric(session.cohort):
         return None
     return forest(session, metric, chosen=lambda o: METHODS[o.method].kind != ESTIMATOR)
@@ -139,29 +129,8 @@ def metric_table(session: Session[AMCBase]) -> pd.DataFrame:
 
     Published precision is left out, since it is macro-averaged and ours is weighted.
     """
-    metrics = metrics_of(session)
     known = published_amc(session.cohort.name).set_index(["method", "arm", "only", "metric"])
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in session.outcomes:
-        groups.setdefault(name_of(outcome), []).append(outcome)
-    rows = []
-    for name, found in groups.items():
-        row: dict[str, object] = {"model": name, "repeats": len(found)}
-        for metric in metrics:
-            row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
-        rows.append(row)
-        key = place_of(found[0])
-        printed = {m: known.loc[(*key, m)] for m in metrics if (*key, m) in known.index}
-        if printed:
-            why = next(iter(printed.values()))["why"]
-            row = {"model": f"{name}, published (not comparable: {why})", "repeats": ""}
-            rows.append(row | {style.title(m): _printed(p) for m, p in printed.items()})
-    return pd.DataFrame(rows).fillna("")
-
-
-def _printed(row: pd.Series) -> str:
-    sd = row["published_sd"]
-    return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
+    return tables.metric_table(session.outcomes, metrics_of(session), name_of, known, place_of)
 
 
 def comparisons(session: Session[AMCBase]) -> list[pairing.Paired]:
@@ -203,7 +172,7 @@ def answer(session: Session[AMCBase]) -> str:
 
 def ablation_answer(session: Session[AMCBase]) -> str:
     """The inverse rule beside the literal one, and the best configuration."""
-    metric = ablation_metric(session)
+    metric = ablation_metric(session.cohort)
     table = values(session, session.outcomes, metric)
     rivals = [title_of(LITERAL), *pairing.means(table).index[:1]]
     return _answer(session, table, metric, title_of(INVERSE), rivals)
@@ -259,7 +228,7 @@ def rule_table(session: Session[AMCBase]) -> pd.DataFrame:
     Returns:
         configuration, rule, mean, low, high; the interval is missing with a single repeat.
     """
-    metric = ablation_metric(session)
+    metric = ablation_metric(session.cohort)
     by_arm: dict[str, list[Outcome]] = {}
     for outcome in session.outcomes:
         by_arm.setdefault(outcome.arm if outcome.method == AMC else "", []).append(outcome)
@@ -282,14 +251,14 @@ def rule_pairs(session: Session[AMCBase]) -> Figure | None:
     table = rule_table(session)
     if table.empty:
         return None
-    return figures.rule_pairs(table, style.title(ablation_metric(session)))
+    return figures.rule_pairs(table, style.title(ablation_metric(session.cohort)))
 
 
 def ablation_differences(session: Session[AMCBase], rule: str) -> Figure | None:
     """Every change minus AMC as it is, paired by repeat, under one rule; None without changes."""
     arms = [rule, *(f"{name}, {rule}" for name in CHANGES), *_RULELESS]
     table = values(
-        session, [o for o in session.outcomes if o.arm in arms], ablation_metric(session)
+        session, [o for o in session.outcomes if o.arm in arms], ablation_metric(session.cohort)
     )
     reference = title_of(rule)
     if reference not in set(table["label"]) or table["label"].nunique() < 2:
@@ -297,7 +266,7 @@ def ablation_differences(session: Session[AMCBase], rule: str) -> Figure | None:
     return figures.paired_differences(
         table,
         reference=reference,
-        metric=ablation_metric(session),
+        metric=ablation_metric(session.cohort),
         test_train_ratio=sentences.ratio(session),
     )
 
@@ -307,7 +276,7 @@ _RULELESS = ("retain", "positionwise", "positionwise, after_every", "no_fusion",
 
 def ablation_pairs(session: Session[AMCBase]) -> list[pairing.Paired]:
     """The published comparisons under each rule, and the rules against each other."""
-    table = values(session, session.outcomes, ablation_metric(session))
+    table = values(session, session.outcomes, ablation_metric(session.cohort))
     ran = {o.arm for o in session.outcomes}
     pairs = []
     for rule in RULES:
@@ -328,7 +297,7 @@ def ablation_pairs(session: Session[AMCBase]) -> list[pairing.Paired]:
 
 def ablation_conclusion(session: Session[AMCBase]) -> str:
     """Which published orders are found, and which reading of the rule the evidence supports."""
-    metric = ablation_metric(session)
+    metric = ablation_metric(session.cohort)
     means = values(session, session.outcomes, metric).groupby("label")["value"].mean()
     lines = [_order(means, rule) for rule in RULES]
     lines.append(_rules(session))
@@ -366,8 +335,3 @@ def _rules(session: Session[AMCBase]) -> str:
         f"from {gap.min():+.3f} to {gap.max():+.3f}; inverse is higher in {int((gap > 0).sum())}. "
         "The configurations share splits and seeds, so this is no independent sample."
     )
-
-
-def arm_list(arms: Sequence) -> str:
-    """The arms of the run, as a list."""
-    return "\n".join(f"* `{arm.name}`: {arm.title}" for arm in arms)

@@ -10,7 +10,7 @@ from mmlego.reporting.published import read_published
 from mmlego.studies.amc.run import ALONE, RULES
 
 TABLE = "amc.csv"
-COLUMNS = ["method", "arm", "only", "metric", "published", "published_sd", "why"]
+COLUMNS = ["method", "arm", "only", "metric", "published", "published_sd", "comparable", "why"]
 _METRICS = {
     "Acc": "accuracy",
     "Acc20": "accuracy",
@@ -78,7 +78,7 @@ def published_amc(cohort: str) -> pd.DataFrame:
         scale = 1.0 if row.metric == "c_index" else 100.0
         for method, arm, only in _places(str(row.table), str(row.model)):
             value = [float(row.mean) / scale, float(row.std) / scale]
-            rows.append([method, arm, only, _METRICS[row.metric], *value, found[1]])
+            rows.append([method, arm, only, _METRICS[row.metric], *value, False, found[1]])
     known = pd.DataFrame(rows, columns=COLUMNS)
     return known.drop_duplicates(["method", "arm", "only", "metric"], ignore_index=True)
 

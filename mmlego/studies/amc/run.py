@@ -11,7 +11,7 @@ from mmlego.bench.inputs import SEPARATE, separate_names
 from mmlego.bench.merging import best_that_applies
 from mmlego.bench.outcome import Outcome, log_outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained import Labels, TrainedModel
+from mmlego.bench.trained import Labels, TrainedModel, train_configurations
 from mmlego.bench.training import Recipe, fit_settings
 from mmlego.bench.withholding import complete_training
 from mmlego.data.folds.fold import Fold
@@ -217,11 +217,12 @@ def train_arms(
         store: Where finished fits lie.
         log: Called with one line per fit.
     """
-    for fold in folds:
-        for arm in arms:
-            trained = train_arm(fold, arm, separate_names(fold), settings, store)
-            log_outcome(log, trained.outcome)
-            yield trained
+    return train_configurations(
+        folds,
+        lambda fold: [(arm, separate_names(fold)) for arm in arms],
+        lambda fold, arm, names: train_arm(fold, arm, names, settings, store),
+        log,
+    )
 
 
 def train_alone(
@@ -231,11 +232,12 @@ def train_alone(
     log: Callable[[str], None] | None = None,
 ) -> Iterator[TrainedModel]:
     """Train AMC on each modality by itself; see ``train_arms``."""
-    for fold in folds:
-        for name in separate_names(fold):
-            trained = train_arm(fold, ONE_MODALITY, [name], settings, store)
-            log_outcome(log, trained.outcome)
-            yield trained
+    return train_configurations(
+        folds,
+        lambda fold: [(ONE_MODALITY, [name]) for name in separate_names(fold)],
+        lambda fold, arm, names: train_arm(fold, arm, names, settings, store),
+        log,
+    )
 
 
 def train_arm(

@@ -13,6 +13,7 @@ from mmlego.methods import names
 from mmlego.methods.method import ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting.standings import BEST_TITLE, CLINICAL
+from mmlego.reporting.tables import mean_with_sd
 from mmlego.studies.answer.claims import CLASSICAL, ENSEMBLE, FUSE, MERGE, NETWORKS
 from mmlego.studies.answer.main_table import TableCohort
 
@@ -124,16 +125,11 @@ def answer_table(tasks: Sequence[TableCohort]) -> pd.DataFrame:
 
 def _mean(task: TableCohort, label: str) -> str:
     found = best_of(task, [label])
-    return "" if found is None else _spread(found)
+    return "" if found is None else mean_with_sd(*found[1:])
 
 
 def _named(found: tuple[str, float, float] | None) -> str:
-    return "" if found is None else f"{found[0]} {_spread(found)}"
-
-
-def _spread(found: tuple[str, float, float]) -> str:
-    text = f"{found[1]:.3f}"
-    return f"{text} ± {found[2]:.3f}" if np.isfinite(found[2]) else text
+    return "" if found is None else f"{found[0]} {mean_with_sd(*found[1:])}"
 
 
 def how_sure(tasks: Sequence[TableCohort]) -> str:

@@ -16,6 +16,7 @@ from mmlego.figures import style
 from mmlego.learning.statistics import pairing
 from mmlego.methods import names
 from mmlego.reporting.published import has_published, published_for
+from mmlego.reporting.tables import comparison_row, mean_with_sd
 from mmlego.studies.answer.contrasts import (
     BEST,
     CONTRASTS,
@@ -87,7 +88,7 @@ def headline_table(found: Overview) -> pd.DataFrame:
                     "cohort": cohort,
                     "metric": style.title(facts["metric"]),
                     "model": row.label,
-                    "result": f"{_spread(row.mean, row.std)} (n={row.count})",
+                    "result": f"{mean_with_sd(row.mean, row.std)} (n={row.count})",
                     "grid": part["grid"].iloc[0],
                     "published": f"{other['published']:.3f} ± {other['published_sd']:.3f}"
                     if hit
@@ -100,11 +101,6 @@ def headline_table(found: Overview) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _spread(mean: float, std: float) -> str:
-    """Mean and standard deviation, which a single repeat does not have."""
-    return f"{mean:.3f} ± {std:.3f}" if np.isfinite(std) else f"{mean:.3f}"
-
-
 def paired_table(found: Overview) -> pd.DataFrame:
     """All contrasts with interval, p-value, and p-value after Holm."""
     rows = contrasts(found)
@@ -113,14 +109,9 @@ def paired_table(found: Overview) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "cohort": cohort,
-            "comparison": f"{pair.first} minus {pair.second}",
-            "difference": f"{pair.mean:+.3f}",
-            "95 % interval": f"{pair.lower:+.3f} to {pair.upper:+.3f}" if pair.n > 1 else "",
-            "repeats": pair.n,
-            "p": f"{pair.p_value:.2g}" if pair.n > 1 else "",
-            "p (Holm)": f"{p:.2g}" if pair.n > 1 else "",
-            "verdict": _verdict(pair, p),
         }
+        | comparison_row(pair, p)
+        | {"verdict": _verdict(pair, p)}
         for (cohort, pair), p in zip(rows, adjusted(rows), strict=True)
     )
 
@@ -181,8 +172,8 @@ def leakage_table(found: Overview) -> pd.DataFrame:
         {
             "cohort": cohort,
             "model": label,
-            "by patient": _spread(row["mean", "patient"], row["std", "patient"]),
-            "by row": _spread(row["mean", "row"], row["std", "row"]),
+            "by patient": mean_with_sd(row["mean", "patient"], row["std", "patient"]),
+            "by row": mean_with_sd(row["mean", "row"], row["std", "row"]),
             "difference": f"{row['mean', 'row'] - row['mean', 'patient']:+.3f}",
         }
         for (cohort, label), row in both.iterrows()
@@ -282,7 +273,7 @@ def best_table(found: Overview) -> pd.DataFrame:
             {"cohort": cohort, "metric": style.title(facts_of(found.cohorts, part)["metric"])}
             | values
             | {
-                "highest mean of all": f"{means.index[0]}: {_spread(top['mean'], top['std'])}",
+                "highest mean of all": f"{means.index[0]}: {mean_with_sd(top['mean'], top['std'])}",
                 "repeats": int(top["count"]),
                 "grid": part["grid"].iloc[0],
             }

@@ -21,6 +21,7 @@ from mmlego.methods.method import AS_A_WHOLE, ESTIMATOR
 from mmlego.methods.registry import METHODS
 from mmlego.reporting import outcomes, sentences, standings
 from mmlego.reporting.standings import standing_rows, summarize
+from mmlego.reporting.tables import mean_of, mean_with_sd
 from mmlego.runs.session import Session
 from mmlego.runs.settings import BenchmarkSettings
 
@@ -139,7 +140,7 @@ def answer(session: Session[BenchmarkSettings]) -> str:
     text = (
         f"Of {len(ranked)} models {'of several modalities' if len(networks) else ''}, "
         f"**{first}** has the highest mean {title[0].lower()}{title[1:]}, "
-        f"{sentences.spread(*ranked.iloc[0])} over {repeats}. "
+        f"{mean_of(ranked, first)} over {repeats}. "
     ).replace(" ,", ",")
     if networks.empty or references.empty:
         return f"{text}Nothing to compare it with is part of this run."
@@ -207,24 +208,17 @@ def standing_table(session: Session[BenchmarkSettings]) -> pd.DataFrame:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A summary as text."""
 
-    def spread(mean: float, sd: float) -> str:
-        if mean != mean:
-            return ""
-        return f"{mean:.3f}" if sd != sd else f"{mean:.3f} ± {sd:.3f}"
+    def texts(mean: str, sd: str) -> list[str]:
+        return [mean_with_sd(*pair, absent="") for pair in zip(table[mean], table[sd], strict=True)]
 
     return pd.DataFrame(
         {
             "group": table["group"],
             "model": table["label"],
-            "result": [spread(*pair) for pair in zip(table["mean"], table["sd"], strict=True)],
+            "result": texts("mean", "sd"),
             "repeats": table["n"],
-            "first five": [
-                spread(*pair) for pair in zip(table["mean_first"], table["sd_first"], strict=True)
-            ],
-            "published": [
-                spread(*pair)
-                for pair in zip(table["published"], table["published_sd"], strict=True)
-            ],
+            "first five": texts("mean_first", "sd_first"),
+            "published": texts("published", "published_sd"),
             "difference": [f"{x:+.3f}" if x == x else "" for x in table["difference"]],
             "comparable": [
                 "" if p != p else ("yes" if ok else f"no: {why}")

@@ -16,6 +16,7 @@ from mmlego.learning.statistics import pairing
 from mmlego.methods.names import LEGO_BLOCK, LEGO_FUSE, LEGO_MERGE
 from mmlego.reporting import outcomes, sentences
 from mmlego.reporting.standings import difference_text
+from mmlego.reporting.tables import mean_with_sd
 from mmlego.runs.session import Session
 from mmlego.runs.settings import BlockAblationSettings
 from mmlego.studies.blocks.configurations import UNSCALED, arms
@@ -180,18 +181,12 @@ def difference_table(session: Session[BlockAblationSettings], ablation: str) -> 
                 {
                     "model": model,
                     "setting": level,
-                    "result": _spread(values),
+                    "result": mean_with_sd(values.mean(), values.std()),
                     "minus": pair.second if pair else "",
                     "difference": difference_text(pair) if pair else "",
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _spread(values: pd.Series) -> str:
-    """Mean and standard deviation, which a single repeat does not have."""
-    mean = f"{values.mean():.3f}"
-    return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean
 
 
 def imaginary_table(session: Session[BlockAblationSettings]) -> pd.DataFrame:

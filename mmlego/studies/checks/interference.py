@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmlego.reporting.tables import mean_with_sd
 from mmlego.runs.settings import SignalSettings
 from mmlego.studies.checks.signals import (
     RULES,
@@ -124,15 +125,11 @@ def summary(found: Mapping[str, Case]) -> pd.DataFrame:
                 {
                     "experiment": name,
                     "rule": NAMES[rule],
-                    "energy kept": _spread(part["energy_ratio"]),
-                    "correlation": _spread(part["correlation"]),
+                    "energy kept": mean_with_sd(*part["energy_ratio"].agg(["mean", "std"])),
+                    "correlation": mean_with_sd(*part["correlation"].agg(["mean", "std"])),
                 }
             )
     return pd.DataFrame(rows).set_index(["experiment", "rule"])
-
-
-def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.3f} ± {values.std():.3f}"
 
 
 def answer(found: Mapping[str, Case]) -> str:

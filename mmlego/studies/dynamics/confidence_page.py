@@ -11,8 +11,9 @@ from mmlego.bench.trained import TrainedModel
 from mmlego.learning.metrics.confidence_error import summarize_errors
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
-from mmlego.reporting.outcomes import mean_and_sd, value_table
+from mmlego.reporting.outcomes import value_table
 from mmlego.reporting.sentences import fixed_test
+from mmlego.reporting.tables import mean_and_sd
 from mmlego.runs.session import Session
 from mmlego.runs.settings import ConfidenceSettings
 from mmlego.studies.dynamics import stand_ins

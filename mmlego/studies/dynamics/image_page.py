@@ -11,8 +11,7 @@ from mmlego.figures import style
 from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import CONVNET, MM_DYNAMICS, MM_STATIC
-from mmlego.reporting import answers, outcomes, sentences
-from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.reporting import answers, outcomes, sentences, tables
 from mmlego.runs.session import Session
 from mmlego.runs.settings import ImageSettings
 from mmlego.studies.dynamics.images import image_of
@@ -35,17 +34,10 @@ def label_of(outcome: Outcome, image: str) -> str:
 def table(session: Session[ImageSettings]) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation."""
     image = image_of(session.folds[0])
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in session.outcomes:
-        groups.setdefault(label_of(outcome, image), []).append(outcome)
-    return pd.DataFrame(
-        {"model": name, "sees": " + ".join(found[0].modalities), "repeats": len(found)}
-        | {
-            style.title(metric): mean_and_sd([o.metrics[metric] for o in found])
-            for metric in metrics_of(session)
-        }
-        for name, found in groups.items()
-    )
+    seen = {label_of(o, image): " + ".join(o.modalities) for o in reversed(session.outcomes)}
+    found = tables.metric_table(session.outcomes, metrics_of(session), lambda o: label_of(o, image))
+    found.insert(1, "sees", found["model"].map(seen))
+    return found
 
 
 def published_table(session: Session[ImageSettings]) -> pd.DataFrame:
@@ -73,7 +65,9 @@ def published_table(session: Session[ImageSettings]) -> pd.DataFrame:
     for model, part in known.groupby("model", sort=False):
         row = {"model": model}
         for found in part.itertuples():
-            row[style.title(found.metric)] = f"{found.published:.3f} ± {found.published_sd:.3f}"
+            row[style.title(found.metric)] = tables.mean_with_sd(
+                found.published, found.published_sd
+            )
         why = part["why"].iloc[0]
         rows.append(row | {"comparable": f"no: {why}" if why else "yes"})
     return pd.DataFrame(rows)

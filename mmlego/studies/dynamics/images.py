@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mmlego.bench.configurations import Configuration
-from mmlego.bench.outcome import Outcome, log_outcome
+from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained import TrainedModel
+from mmlego.bench.trained import TrainedModel, train_configurations
 from mmlego.bench.training import train_encoder
 from mmlego.data.folds.fold import Fold
 from mmlego.errors import ModalityError
@@ -58,25 +58,28 @@ def run_all(
         store: Where finished fits lie.
         log: Called with one line per fit.
     """
-    image = image_of(folds[0])
-    wanted = settings.arms or IMAGE_ARMS
-    found = []
-    for fold in folds:
-        names = modalities_of(fold)
-        plans = [(arm, names) for arm in arms_for(folds, wanted)]
-        if len(names) > 1:
-            plans += [(_alone(ARMS[name]), (image,)) for name in ALONE if name in wanted]
-            rest = tuple(name for name in names if name != image)
-            plans += [(_blind(ARMS[name]), rest) for name in (BOTH, "static") if name in wanted]
-        plans += [
-            (_patched(ARMS[BOTH], patch), names)
-            for patch in settings.patches
-            if patch != USUAL_PATCH and BOTH in wanted
-        ]
-        for arm, chosen in plans:
-            found.append(train_arm(fold, arm, chosen, settings, store))
-            log_outcome(log, found[-1].outcome)
-    return found
+    found = train_configurations(
+        folds,
+        lambda fold: _configurations(fold, settings),
+        lambda fold, arm, names: train_arm(fold, arm, names, settings, store),
+        log,
+    )
+    return list(found)
+
+
+def _configurations(
+    fold: Fold, settings: ImageSettings
+) -> Iterator[tuple[Configuration, tuple[str, ...]]]:
+    """Every arm with what it sees: everything, the image alone, or everything else."""
+    wanted, image, names = settings.arms or IMAGE_ARMS, image_of(fold), modalities_of(fold)
+    yield from ((arm, names) for arm in arms_for([fold], wanted))
+    if len(names) > 1:
+        yield from ((_alone(ARMS[name]), (image,)) for name in ALONE if name in wanted)
+        rest = tuple(name for name in names if name != image)
+        yield from ((_blind(ARMS[name]), rest) for name in (BOTH, "static") if name in wanted)
+    for patch in settings.patches:
+        if patch != USUAL_PATCH and BOTH in wanted:
+            yield _patched(ARMS[BOTH], patch), names
 
 
 def _alone(arm: Configuration) -> Configuration:

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlego import figures
-from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import Outcome
 from mmlego.bench.trained import TrainedModel
 from mmlego.data.cohorts.target import SurvivalTarget
@@ -20,9 +19,9 @@ from mmlego.learning.metrics.scores import main_metric
 from mmlego.learning.statistics import pairing
 from mmlego.methods.names import MM_DYNAMICS
 from mmlego.methods.registry import METHODS
-from mmlego.reporting import answers, sentences
+from mmlego.reporting import answers, sentences, tables
 from mmlego.reporting import outcomes as outcome_tables
-from mmlego.reporting.outcomes import mean_and_sd
+from mmlego.reporting.published import ablation_metric
 from mmlego.reporting.standings import BEST_TITLE
 from mmlego.runs.session import Session
 from mmlego.runs.settings import DynamicsBase
@@ -64,6 +63,11 @@ def name_of(outcome: Outcome) -> str:
     return BEST_TITLE if outcome.chosen_by else METHODS[outcome.method].title
 
 
+def place_of(outcome: Outcome) -> tuple[str, str]:
+    """Method and arm, by which published rows are found."""
+    return outcome.method, outcome.arm if is_arm(outcome) else ""
+
+
 def title_of(arm: str) -> str:
     """What readers call an arm."""
     return ARMS[arm].title
@@ -85,12 +89,6 @@ def spread_of(session: Session[DynamicsBase]) -> dict[str, Any]:
     if sentences.fixed_test(session):
         return {"spread": "sd"}
     return {"test_train_ratio": sentences.ratio(session)}
-
-
-def ablation_metric(session: Session[DynamicsBase]) -> str:
-    """The metric of the published ablations for classes, else the main one."""
-    survival = session.cohort.task == "survival"
-    return main_metric(session.cohort) if survival else "macro_f1"
 
 
 def is_arm(outcome: Outcome) -> bool:
@@ -119,18 +117,9 @@ def rivals_forest(session: Session[DynamicsBase]) -> Figure | None:
 
 def _forest(session: Session[DynamicsBase], outcomes: Sequence[Outcome]) -> Figure:
     metric = main_metric(session.cohort)
-    table = values(session, outcomes)
     known = _published(session)
-    known = known[known["metric"] == metric]
-    names = {(o.method, o.arm if is_arm(o) else ""): name_of(o) for o in outcomes}
-    hits = {
-        names[row.method, row.arm]: row
-        for row in known.itertuples()
-        if (row.method, row.arm) in names
-    }
-    if hits:
-        table["published"] = table["label"].map({k: row.published for k, row in hits.items()})
-        table["comparable"] = table["label"].map(lambda k: k in hits and hits[k].comparable)
+    known = known[known["metric"] == metric].set_index(["method", "arm"])
+    table = tables.with_published(values(session, outcomes), outcomes, known, name_of, place_of)
     comparable = bool(known["comparable"].any())
     return figures.forest_plot(
         table,
@@ -154,30 +143,8 @@ def _published(session: Session[DynamicsBase]) -> pd.DataFrame:
 
 def metric_table(session: Session[DynamicsBase]) -> pd.DataFrame:
     """Every model on every metric: mean ± standard deviation, with the published value under it."""
-    metrics = metrics_of(session)
     known = _published(session).set_index(["method", "arm", "metric"])
-    rows = []
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in session.outcomes:
-        groups.setdefault(name_of(outcome), []).append(outcome)
-    for name, found in groups.items():
-        key = (found[0].method, found[0].arm if is_arm(found[0]) else "")
-        row = {"model": name, "repeats": len(found)}
-        for metric in metrics:
-            row[style.title(metric)] = mean_and_sd([o.metrics.get(metric, np.nan) for o in found])
-        rows.append(row)
-        printed = {m: known.loc[(*key, m)] for m in metrics if (*key, m) in known.index}
-        if printed:
-            first = next(iter(printed.values()))
-            kind = "comparable" if first["comparable"] else f"not comparable: {first['why']}"
-            row = {"model": f"{name}, published ({kind})", "repeats": ""}
-            rows.append(row | {style.title(m): _printed(p) for m, p in printed.items()})
-    return pd.DataFrame(rows).fillna("")
-
-
-def _printed(row: pd.Series) -> str:
-    sd = row["published_sd"]
-    return f"{row['published']:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
+    return tables.metric_table(session.outcomes, metrics_of(session), name_of, known, place_of)
 
 
 def ablation_bars(session: Session[DynamicsBase]) -> Figure | None:
@@ -187,7 +154,7 @@ def ablation_bars(session: Session[DynamicsBase]) -> Figure | None:
         return None
     return figures.ablation_bars(
         table,
-        metric=ablation_metric(session),
+        metric=ablation_metric(session.cohort),
         method=MM_DYNAMICS,
         reference=ARMS[NONE].title if ARMS[NONE].title in set(table["label"]) else None,
     )
@@ -195,7 +162,7 @@ def ablation_bars(session: Session[DynamicsBase]) -> Figure | None:
 
 def ablation_differences(session: Session[DynamicsBase]) -> Figure | None:
     """Every arm minus the plain model without either weighting, paired by repeat."""
-    metric = ablation_metric(session)
+    metric = ablation_metric(session.cohort)
     table = values(session, [o for o in session.outcomes if is_arm(o)], metric)
     reference = ARMS[NONE].title
     if reference not in set(table["label"]) or table["label"].nunique() < 2:
@@ -213,7 +180,7 @@ def _ablations(session: Session[DynamicsBase]) -> pd.DataFrame:
     if not chosen:
         return pd.DataFrame()
     place = {ARMS[name].title: i for i, name in enumerate(ABLATIONS)}
-    table = values(session, chosen, ablation_metric(session))
+    table = values(session, chosen, ablation_metric(session.cohort))
     return table.sort_values("label", key=lambda c: c.map(place), kind="stable")
 
 
@@ -346,8 +313,3 @@ def _order(session: Session[DynamicsBase]) -> list[str]:
         + f" Features only {feature:.3f}, none {none:.3f}, both {both:.3f}, modalities only "
         f"{modality:.3f}."
     ]
-
-
-def arm_list(arms: Sequence[Configuration]) -> str:
-    """The arms of the run, as a list."""
-    return "\n".join(f"* `{arm.name}`: {title_of(arm.name)}" for arm in arms)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mmlego.bench.configurations import Configuration, by_name, check_arms
 from mmlego.bench.fold_bench import benches, methods_for, train_network
 from mmlego.bench.inputs import SEPARATE, separate_names
-from mmlego.bench.outcome import Outcome, log_outcome
+from mmlego.bench.outcome import Outcome
 from mmlego.bench.store.fits import FitStore
-from mmlego.bench.trained import Labels, TrainedModel, as_kind
+from mmlego.bench.trained import Labels, TrainedModel, as_kind, train_configurations
 from mmlego.bench.training import Recipe, fit_settings
 from mmlego.data.folds.fold import Fold
 from mmlego.data.folds.samples import Samples
@@ -112,11 +112,13 @@ def train_all(
         names: Modalities, none for all.
         arms: Arms, none for those of the settings.
     """
-    for fold in folds:
-        for arm in arms or arms_for(folds, settings.arms):
-            trained = train_arm(fold, arm, names or modalities_of(fold), settings, store)
-            log_outcome(log, trained.outcome)
-            yield trained
+    chosen = arms or arms_for(folds, settings.arms)
+    return train_configurations(
+        folds,
+        lambda fold: [(arm, names or modalities_of(fold)) for arm in chosen],
+        lambda fold, arm, seen: train_arm(fold, arm, seen, settings, store),
+        log,
+    )
 
 
 def train_rivals(

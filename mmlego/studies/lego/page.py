@@ -22,7 +22,8 @@ from mmlego.reporting import answers
 from mmlego.reporting import outcomes as outcome_tables
 from mmlego.reporting.predictions import shown_outcomes
 from mmlego.reporting.published import has_published, published_for, role_of
-from mmlego.reporting.sentences import spread, verdict
+from mmlego.reporting.sentences import verdict
+from mmlego.reporting.tables import mean_of
 from mmlego.runs.session import Session
 from mmlego.studies.lego.run import ablation_table
 
@@ -104,7 +105,7 @@ def unimodal_answer(session: Session) -> str:
     repeats = pairing.counted(len(session.folds), "repeat")
     return (
         f"Chosen by validation loss, **{first}** reaches a mean {title[0].lower()}{title[1:]} of "
-        f"{spread(*ranked.loc[first])} over {repeats}, where the highest of all "
+        f"{mean_of(ranked, first)} over {repeats}, where the highest of all "
         f"{len(ranked)} rows is {ranked['mean'].iloc[0]:.3f}. "
         f"Wrapping the encoder of a modality in a block changes it by {np.mean(changes):+.3f} on "
         f"average over {pairing.counted(len(pairs), 'input')}, from {min(changes):+.3f} to "
@@ -130,10 +131,10 @@ def _answer(session: Session, rivals: Sequence[Outcome], first: str, *others: st
 
 
 def _top(ranked: pd.DataFrame, metric: str) -> str:
-    first = ranked.iloc[0]
+    best = ranked.index[0]
     return (
-        f"The highest mean {style.title(metric)} is {spread(*first)} of **{ranked.index[0]}**, "
-        f"the lowest {spread(*ranked.iloc[-1])} of {ranked.index[-1]}. "
+        f"The highest mean {style.title(metric)} is {mean_of(ranked, best)} of **{best}**, "
+        f"the lowest {mean_of(ranked, ranked.index[-1])} of {ranked.index[-1]}. "
         "The best of many rows is partly the luckiest: choose by validation, not by this table."
     )
 

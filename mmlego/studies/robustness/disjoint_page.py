@@ -16,6 +16,7 @@ from mmlego.methods import names
 from mmlego.methods.registry import titled
 from mmlego.reporting import answers, sentences
 from mmlego.reporting.rates import bullets, change_line, curve_table, curves, verdicts
+from mmlego.reporting.tables import comparison_row
 from mmlego.runs.session import Session
 from mmlego.runs.settings import DisjointSettings
 from mmlego.studies.robustness.disjoint import counts, divided, overlap_name, pair
@@ -81,13 +82,8 @@ def differences(
     return pd.DataFrame(
         {
             "overlap": overlap_name(overlap),
-            "comparison": f"{first} minus {second}",
-            "difference": f"{one.mean:+.3f}",
-            "95 % interval": f"{one.lower:+.3f} to {one.upper:+.3f}" if one.n > 1 else "",
-            "repeats": one.n,
-            "p": f"{one.p_value:.2g}" if one.n > 1 else "",
-            "p (Holm)": f"{corrected.p_value:.2g}" if one.n > 1 else "",
         }
+        | comparison_row(one, corrected.p_value)
         for (overlap, one), corrected in zip(found.items(), adjusted, strict=True)
     )
 
