@@ -176,14 +176,14 @@ def _tuned_for(
             called,
             key=key,
             n_train=len(work.paired),
-            **_story_of(stored, epochs),
+            **_until(stored, epochs),
         )
         return outcome, _model(work, stored) if epochs == wanted[-1] else None
 
     return TrainedModel(work.fold, called, key, make, called.recalled(store, work.fold, key))
 
 
-def _story_of(stored: StoredFit, epochs: int) -> dict[str, Any]:
+def _until(stored: StoredFit, epochs: int) -> dict[str, Any]:
     """How one number of tuning epochs was reached: seconds, history, and facts."""
     facts = {"n_parameters": stored.facts["n_parameters"]}
     return {

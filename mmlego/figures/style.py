@@ -111,6 +111,12 @@ def title(name: str) -> str:
     return _TITLES.get(name, name.replace("_", " "))
 
 
+def word(name: str) -> str:
+    """Return the human name as it stands within a sentence."""
+    text = title(name)
+    return text[0].lower() + text[1:]
+
+
 def chance(metric: str) -> float | None:
     """Return what guessing scores on a metric, None where that depends on the data."""
     return CHANCE.get(metric)

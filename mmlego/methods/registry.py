@@ -12,7 +12,7 @@ from mmlego.methods.dynamics import DYNAMICS
 from mmlego.methods.encoders import ENCODERS
 from mmlego.methods.estimators import ESTIMATORS
 from mmlego.methods.lego import LEGO
-from mmlego.methods.method import ESTIMATOR, UNIMODAL, Family, Method, Printed
+from mmlego.methods.method import ESTIMATOR, UNIMODAL, Method, Printed
 from mmlego.methods.token_models import TOKEN_MODELS
 
 METHODS: dict[str, Method] = {
@@ -29,11 +29,6 @@ METHODS: dict[str, Method] = {
 def titled(name: str) -> str:
     """What readers call a method; one that is not in the registry is called by its name."""
     return METHODS[name].title if name in METHODS else name
-
-
-def family_of(name: str) -> Family | None:
-    """The family of a method, None for one of a reader's own."""
-    return METHODS[name].family if name in METHODS else None
 
 
 def networks() -> tuple[str, ...]:

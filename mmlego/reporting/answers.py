@@ -44,8 +44,7 @@ def _reached(ranked: pd.DataFrame, metric: str, names: Sequence[str], where: str
     values = [f"{mean_of(ranked, name)} for {name}" for name in names]
     values[0] = f"{mean_of(ranked, names[0])} for **{names[0]}**"
     count = pairing.counted(int(ranked.loc[names[0], "count"]), "repeat")
-    title = style.title(metric)
-    what = " ".join(filter(None, [f"The mean {title[0].lower()}{title[1:]} over {count}", where]))
+    what = " ".join(filter(None, [f"The mean {style.word(metric)} over {count}", where]))
     return f"{what} is {_listed(values)}."
 
 

@@ -96,3 +96,9 @@ def test_numbers_are_checked(values):
 def test_no_table_is_refused():
     with pytest.raises(MMLegoError, match="expected a pandas DataFrame, got list"):
         checks.table([1], ("a",), name="forest_plot")
+
+
+def test_a_name_within_a_sentence_is_in_lower_case():
+    assert style.word("accuracy") == style.title("accuracy").lower()
+    first, *rest = style.title("c_index_ipcw")
+    assert style.word("c_index_ipcw") == "".join([first.lower(), *rest])

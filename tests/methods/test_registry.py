@@ -26,7 +26,6 @@ from mmlego.methods.method import (
 )
 from mmlego.methods.registry import (
     METHODS,
-    family_of,
     in_role,
     method_pages,
     networks,
@@ -75,10 +74,9 @@ def test_the_registry_is_the_public_one_and_every_name_in_code_is_in_it():
     assert known <= set(METHODS)
 
 
-def test_one_who_is_not_in_the_registry_keeps_a_name_and_has_no_family():
+def test_one_who_is_not_in_the_registry_keeps_a_name():
     assert titled(names.LEGO_FUSE) == METHODS[names.LEGO_FUSE].title
     assert titled("my_method") == "my_method"
-    assert family_of("my_method") is None
 
 
 def test_groups_of_methods_do_not_overlap():

@@ -19,7 +19,7 @@ from mmlego.reporting.tables import (
 
 KNOWN = pd.DataFrame(
     {
-        "method": ["snn", "abmil"],
+        "method": ["one", "two"],
         "metric": ["c_index", "c_index"],
         "published": [0.7, 0.8],
         "published_sd": [0.01, math.nan],
@@ -33,7 +33,7 @@ KNOWN = pd.DataFrame(
 def outcomes(outcome):
     return [
         outcome(method=method, repeat=repeat, metrics={"c_index": value})
-        for method, values in {"snn": (0.5, 0.6), "abmil": (0.9,), "mcat": (math.nan,)}.items()
+        for method, values in {"one": (0.5, 0.6), "two": (0.9,), "three": (math.nan,)}.items()
         for repeat, value in enumerate(values, start=1)
     ]
 
@@ -56,21 +56,21 @@ def test_every_model_has_a_row_and_its_published_values_one_below(outcomes):
         outcomes, ["c_index"], lambda o: o.method.upper(), known, lambda o: (o.method,)
     )
     assert table.iloc[:, 0].tolist() == [
-        "SNN",
-        "SNN, published (comparable)",
-        "ABMIL",
-        "ABMIL, published (not comparable: other patients)",
-        "MCAT",
+        "ONE",
+        "ONE, published (comparable)",
+        "TWO",
+        "TWO, published (not comparable: other patients)",
+        "THREE",
     ]
     assert table["repeats"].tolist() == [2, "", 1, "", 1]
     texts = ["0.550 ± 0.071", "0.700 ± 0.010", "0.900", "0.800", "undefined"]
     assert table.iloc[:, 2].tolist() == texts
     bare = metric_table(outcomes, ["c_index"], lambda o: o.method)
-    assert bare.iloc[:, 0].tolist() == ["snn", "abmil", "mcat"]
+    assert bare.iloc[:, 0].tolist() == ["one", "two", "three"]
 
 
 def test_published_values_stand_beside_their_label_only(outcomes):
-    values = pd.DataFrame({"label": ["snn", "abmil", "mcat"], "value": [0.5, 0.9, 0.2]})
+    values = pd.DataFrame({"label": ["one", "two", "three"], "value": [0.5, 0.9, 0.2]})
     known = KNOWN.set_index("method")
     found = with_published(values, outcomes, known, lambda o: o.method, lambda o: o.method)
     assert found["published"].tolist()[:2] == [0.7, 0.8]

@@ -186,11 +186,11 @@ def _answer(
 
 def conclusion(session: Session[AMCBase]) -> str:
     """What the page says, computed from the run."""
-    metric = style.title(main_metric(session.cohort))
+    metric = style.word(main_metric(session.cohort))
     ranked = pairing.means(values(session, _ways(session)))
     places = list(ranked.index)
     lines = [
-        f"* Highest mean {metric[0].lower() + metric[1:]}: **{places[0]}** "
+        f"* Highest mean {metric}: **{places[0]}** "
         f"({ranked['mean'].iloc[0]:.3f}), of {len(places)} ways to use the modalities."
     ]
     for rule in RULES:

@@ -126,7 +126,7 @@ def example(session: Session[BenchmarkSettings], bench: Bench) -> TrainedModel |
 
 def answer(session: Session[BenchmarkSettings]) -> str:
     """The best way of combining in this run, and how many of them beat the simplest reference."""
-    title = style.title(main_metric(session.cohort))
+    metric = style.word(main_metric(session.cohort))
     table = rows(session)
     columns = table["method"].map(lambda name: METHODS[name].kind == ESTIMATOR)
     many = table["group"] == "multimodal"
@@ -139,7 +139,7 @@ def answer(session: Session[BenchmarkSettings]) -> str:
     first, repeats = str(ranked.index[0]), pairing.counted(int(ranked["count"].iloc[0]), "repeat")
     text = (
         f"Of {len(ranked)} models {'of several modalities' if len(networks) else ''}, "
-        f"**{first}** has the highest mean {title[0].lower()}{title[1:]}, "
+        f"**{first}** has the highest mean {metric}, "
         f"{mean_of(ranked, first)} over {repeats}. "
     ).replace(" ,", ",")
     if networks.empty or references.empty:
@@ -163,8 +163,7 @@ def _counted(above: int) -> str:
 
 def conclusion(session: Session[BenchmarkSettings]) -> str:
     """What the comparison says."""
-    metric = style.title(main_metric(session.cohort))
-    return standings.conclusion(rows(session), metric[0].lower() + metric[1:])
+    return standings.conclusion(rows(session), style.word(main_metric(session.cohort)))
 
 
 def verdicts(session: Session[BenchmarkSettings]) -> str:

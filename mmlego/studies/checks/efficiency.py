@@ -43,15 +43,11 @@ def scaling_table(settings: EfficiencySettings, *, count: bool = False) -> pd.Da
         settings: Sizes and repeats.
         count: Count operations, which have no noise, instead of taking seconds.
     """
-    probe = CostProbe(
+    probe = CostProbe.of(
+        settings,
         tokens=settings.tokens,
-        modalities=2,
         width=settings.bag_width,
         batch=settings.scaling_batch,
-        latent_channels=settings.latent_channels,
-        latent_dim=settings.latent_dim,
-        depth=settings.depth,
-        seed=settings.seed,
     )
     values = {
         "tokens": settings.token_counts,

@@ -218,17 +218,7 @@ def _with_encoders(contender: Contender, trial: Trial) -> nn.Module:
 
 def _laws(settings: RequirementsSettings) -> Laws:
     """Power laws of the operations of a training step over tokens and modalities."""
-    probe = CostProbe(
-        tokens=16,
-        modalities=2,
-        width=settings.width,
-        batch=1,
-        latent_channels=settings.latent_channels,
-        latent_dim=settings.latent_dim,
-        depth=settings.depth,
-        hidden=settings.hidden,
-        seed=settings.seed,
-    )
+    probe = CostProbe.of(settings, tokens=16, width=settings.width, batch=1, hidden=settings.hidden)
     values = {"tokens": settings.token_counts, "modalities": settings.modality_counts}
     return fits(
         pd.concat([sweep(METHODS.values(), probe, factor, values[factor]) for factor in _SWEPT])

@@ -16,6 +16,7 @@ from mmlego.bench.measuring import flops, median_seconds
 from mmlego.errors import MetricError
 from mmlego.learning.seeding import torch_seed
 from mmlego.methods.making import Sizes
+from mmlego.runs.settings import EfficiencySettings, RequirementsSettings
 from mmlego.studies.checks.contenders import Contender
 
 Step = Callable[[], object]
@@ -52,6 +53,29 @@ class CostProbe:
     depth: int
     seed: int
     hidden: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: EfficiencySettings | RequirementsSettings,
+        *,
+        tokens: int,
+        width: int,
+        batch: int,
+        hidden: int | None = None,
+    ) -> CostProbe:
+        """Two bags, with the latent and the seed of a notebook's settings."""
+        return cls(
+            tokens=tokens,
+            modalities=2,
+            width=width,
+            batch=batch,
+            latent_channels=settings.latent_channels,
+            latent_dim=settings.latent_dim,
+            depth=settings.depth,
+            seed=settings.seed,
+            hidden=hidden,
+        )
 
     def sizes(self, *, one_bag: bool = False) -> Sizes:
         """What models are built for: bags, or one bag and tables."""

@@ -25,7 +25,6 @@ from mmlego.runs.settings import RequirementsSettings
 from mmlego.studies.checks.contenders import Contender
 
 NAMES = ("table", "series")
-CONDITIONS = ("complete", "imbalanced", "disjoint")
 CHANCE = 0.5
 TUNE_EPOCHS = 2
 _NOISE = 0.5

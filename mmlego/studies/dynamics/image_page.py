@@ -115,11 +115,10 @@ def conclusion(session: Session[ImageSettings], found: str) -> str:
     rows = outcomes.value_table(shown, metric, lambda o: label_of(o, image))
     ranked = pairing.means(rows)
     labels = set(rows["label"])
-    title = style.title(metric)
     both = ARMS[BOTH].title
     others = [ARMS[NONE].title, ARMS["static"].title, f"{both}, image only"]
     pairs = [pairing.compare(rows, both, other) for other in others if {both, other} <= labels]
     return (
-        f"* Highest mean {title[0].lower() + title[1:]}: **{ranked.index[0]}** "
+        f"* Highest mean {style.word(metric)}: **{ranked.index[0]}** "
         f"({ranked['mean'].iloc[0]:.3f}).\n\n{pairing.sentences(pairs)}\n\n{found}"
     )

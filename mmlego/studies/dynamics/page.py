@@ -273,17 +273,17 @@ def answer(session: Session[DynamicsBase]) -> str:
 
 def conclusion(session: Session[DynamicsBase]) -> str:
     """What the page says, computed from the run."""
-    metric = style.title(main_metric(session.cohort))
+    metric = style.word(main_metric(session.cohort))
     ranked = pairing.means(values(session, session.outcomes))
     informed = title_of(ORACLE)
     fair = ranked.drop(index=[informed], errors="ignore")
     lines = [
-        f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
-        f"({fair['mean'].iloc[0]:.3f}); MM dynamics is number "
-        f"{list(fair.index).index(ARMS[BOTH].title) + 1} of {len(fair)}."
-        if ARMS[BOTH].title in fair.index
-        else f"* Highest mean {metric[0].lower() + metric[1:]}: **{fair.index[0]}** "
-        f"({fair['mean'].iloc[0]:.3f})."
+        f"* Highest mean {metric}: **{fair.index[0]}** ({fair['mean'].iloc[0]:.3f})"
+        + (
+            f"; MM dynamics is number {list(fair.index).index(title_of(BOTH)) + 1} of {len(fair)}."
+            if title_of(BOTH) in fair.index
+            else "."
+        )
     ]
     if informed in ranked.index:
         lines.append(

@@ -101,10 +101,10 @@ def unimodal_answer(session: Session) -> str:
     ranked = pairing.means(table)
     first = outcome_tables.label(shown_outcomes(session)[0], tables)
     pairs = _blocks_against_encoders(session, table, tables)
-    changes, title = [pair.mean for pair in pairs], style.title(metric)
+    changes = [pair.mean for pair in pairs]
     repeats = pairing.counted(len(session.folds), "repeat")
     return (
-        f"Chosen by validation loss, **{first}** reaches a mean {title[0].lower()}{title[1:]} of "
+        f"Chosen by validation loss, **{first}** reaches a mean {style.word(metric)} of "
         f"{mean_of(ranked, first)} over {repeats}, where the highest of all "
         f"{len(ranked)} rows is {ranked['mean'].iloc[0]:.3f}. "
         f"Wrapping the encoder of a modality in a block changes it by {np.mean(changes):+.3f} on "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -132,12 +130,14 @@ def only_one(found: Findings, modality: str, repeat: int) -> Outcome | None:
     return None
 
 
+def _result(values: pd.Series) -> str:
+    return format_result(values.mean(), values.std(), len(values))
+
+
 def _spread_table(table: pd.DataFrame, heading: str) -> pd.DataFrame:
     """Mean ± standard deviation: labels as rows, ``column`` as columns."""
     groups = table.groupby(["label", "column"], sort=False)["value"]
-    text = groups.agg(
-        lambda values: format_result(values.mean(), values.std(), len(values))
-    ).unstack("column", sort=False)
+    text = groups.agg(_result).unstack("column", sort=False)
     return text.fillna("").rename_axis(heading).rename_axis(None, axis=1).reset_index()
 
 
@@ -291,10 +291,8 @@ def extension_table(session: Session[RobustnessSettings], found: Findings) -> pd
         row = {"added": added}
         for step, title in ((BEFORE, "merge before"), (AFTER, "merge after"), (AGAIN, _again())):
             part = _step(found, added, step)
-            values = [o.metrics[metric] for o in part if np.isfinite(o.metrics[metric])]
-            row[title] = (
-                format_result(float(np.mean(values)), _sd(values), len(values)) if values else ""
-            )
+            values = pd.Series([o.metrics[metric] for o in part], dtype=float).dropna()
+            row[title] = _result(values) if len(values) else ""
         for step, title in ((AFTER, "seconds, new block"), (AGAIN, f"seconds, {_again()}")):
             part = _step(found, added, step)
             row[title] = f"{np.mean([o.seconds for o in part]):.1f}" if part else ""
@@ -308,10 +306,6 @@ def _again() -> str:
 
 def _retrained() -> str:
     return " and ".join(map(titled, RETRAINED))
-
-
-def _sd(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _step(found: Findings, added: str, step: str) -> list[Outcome]:
