@@ -303,7 +303,7 @@ def test_tokens(monkeypatch):
     )
     monkeypatch.setattr(tokens_page, "table", lambda *_: shares)
     model = SimpleNamespace(options=SimpleNamespace(tokens=8))
-    one = [SimpleNamespace(trained=SimpleNamespace(model=model))]
+    one = [SimpleNamespace(trained=SimpleNamespace(network=lambda _: model))]
     first, second = two(tokens_page.answer({"literal": one, "inverse": one}, {}))
     assert "img 0.610, rna 0.390, where an equal share is 0.500 and 50% of all cases" in first
     assert "Of 8 tokens" in second

@@ -87,9 +87,6 @@ def load_tasks(results: Path, *, hyperparameters: str = "tuned") -> list[TableCo
             continue
         if hyperparameters == "given" and values["grid"] != PUBLISHED_CONDITION:
             continue
-        # Records of earlier code do not say whether the answer rests on them: they may.
-        if hyperparameters == "tuned" and not record.get("headline", True):
-            continue
         best = chosen.get(record["data"]["name"])
         if best is None or _weight(record) > _weight(best):
             chosen[record["data"]["name"]] = record
@@ -113,12 +110,14 @@ def benchmark_records(results: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _weight(record: dict[str, Any]) -> tuple[bool, int, bool, int, str]:
-    """Which run of a cohort counts: searched values, repeats, all methods, most, the latest."""
+def _weight(record: dict[str, Any]) -> tuple[bool, bool, int, bool, int, str]:
+    """Which run counts: a headline, searched values, repeats, all methods, most, the latest."""
+    # Records of earlier code do not say whether the answer rests on them: they may.
+    headline = record.get("headline", True)
     values = record["parameters"]
     tuned = values["hyperparameters"] == "tuned"
     every = not values.get("methods")
-    return tuned, values["repeats"], every, len(record["outcomes"]), record["finished"]
+    return headline, tuned, values["repeats"], every, len(record["outcomes"]), record["finished"]
 
 
 def _additions(record: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
