@@ -25,6 +25,12 @@ FUSED = ("lego_fuse", JOINED, ALL)
 MERGE = METHODS["lego_merge"].title
 
 
+def _change(results, run_id, **about):
+    """Change what a record says about its run."""
+    path = results.folder / "runs" / run_id / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | about))
+
+
 def _value(tasks, name):
     (task,) = [task for task in tasks if task.name == name]
     return task.rows.loc[task.rows["method"] == "lego_merge", "value"].iloc[0]
@@ -53,11 +59,17 @@ def test_the_run_with_the_most_repeats_counts(results, tuned):
     assert (_value([task], "toy"), task.repeats) == (0.7, 9)
 
 
+def test_a_supporting_run_counts_where_nothing_else_is_there(results):
+    _change(results, results.benchmark({MERGED: [0.6] * 9}, grid="b"), headline=False)
+    assert _value(load_tasks(results.folder), "toy") == 0.6
+    _change(results, results.benchmark({MERGED: [0.7] * 2}, grid="a"), headline=True)
+    assert _value(load_tasks(results.folder), "toy") == 0.7
+
+
 def test_of_equal_runs_the_newest_counts(results):
     for grid, finished in (("b", "2026-01-01"), ("a", "2026-02-01")):
         run_id = results.benchmark({MERGED: [0.6 if grid == "b" else 0.7] * 2}, grid=grid)
-        path = results.folder / "runs" / run_id / "record.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": finished}))
+        _change(results, run_id, finished=finished)
     assert _value(load_tasks(results.folder), "toy") == 0.7
 
 
