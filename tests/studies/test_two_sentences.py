@@ -12,6 +12,9 @@ import pytest
 from mmlego.bench.configurations import Configuration
 from mmlego.bench.outcome import VALIDATION
 from mmlego.errors import SettingsError
+from mmlego.methods.method import ESTIMATOR
+from mmlego.methods.names import ENSEMBLE, LATE_CONCAT, LEGO_MERGE
+from mmlego.methods.registry import METHODS
 from mmlego.runs.settings import BenchmarkSettings, PropertiesSettings, SignalSettings
 from mmlego.studies.amc import page as amc_page
 from mmlego.studies.answer import amc_page as amc_overview
@@ -98,7 +101,8 @@ def test_merge_and_fuse(trained):
 
 @pytest.fixture(scope="module")
 def benched(new_session, toy, tmp_path_factory):
-    methods = ["lego_merge", "ensemble", "late_concat", "coxnet"]
+    classical = next(name for name, method in METHODS.items() if method.kind == ESTIMATOR)
+    methods = [LEGO_MERGE, ENSEMBLE, LATE_CONCAT, classical]
     session = new_session(
         BenchmarkSettings, tmp_path_factory.mktemp("b"), toy(), epochs=1, methods=methods
     )

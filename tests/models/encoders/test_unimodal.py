@@ -33,7 +33,7 @@ def test_unimodal_hands_on_the_mask():
 
 def test_unimodal_refuses_samples_without_it(tables):
     model = Unimodal("rna", SNN(4, 2))
-    with pytest.raises(ModalityError, match=r"'rna'.*rows \[1\].*having"):
+    with pytest.raises(ModalityError, match=r"'rna'.*rows \[1\].*where_present"):
         model(tables, present={"rna": torch.tensor([True, False, True])})
     with pytest.raises(ModalityError, match="'rna'"):
         model({"cnv": tables["cnv"]})
