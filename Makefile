@@ -34,11 +34,11 @@ book: grid page  ## Run the quick grid and build the book, with your runs in it;
 page: $(STAMP)  ## Build the book from the executed notebooks that are there
 	$(BIN)/mmlego book build
 
-check: $(STAMP)  ## While working: lint, types, and all tests that need no notebook
+check: $(STAMP)  ## While working: lint, types, and the tests that run no notebook and train no study
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; \
-	$(PYTEST) -m "not slow"; tests=$$?; \
+	$(PYTEST) -m "not slow and not trains"; tests=$$?; \
 	wait $$types && exit $$tests
 
 test: $(STAMP)  ## Everything that continuous integration runs

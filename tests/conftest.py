@@ -63,6 +63,26 @@ _SHARED = {"tests/test_notebooks.py": "smoke", "tests/test_book.py": "smoke", "t
 _FIRST = ("smoke", "data", "tests/test_readme.py", "tests/models/test_registry", "tests/studies")
 
 
+# What trains the models of a whole study or search is left to `make test`.
+_TRAINS = (
+    "tests/bench/test_fold_bench.py",
+    "tests/bench/tuning/test_search.py",
+    "tests/models/test_registry_contract.py::test_learns",
+    "tests/studies/amc/test_costs.py",
+    "tests/studies/amc/test_run.py",
+    "tests/studies/benchmark",
+    "tests/studies/blocks",
+    "tests/studies/checks",
+    "tests/studies/dynamics",
+    "tests/studies/lego",
+    "tests/studies/robustness",
+    "tests/studies/test_two_sentences.py",
+    "tests/studies/tokens",
+    "tests/studies/weights",
+    "tests/runs/test_session.py",
+)
+
+
 def _group(nodeid: str) -> str:
     found = (group for place, group in _SHARED.items() if nodeid.startswith(place))
     return next(found, nodeid.split("::")[0])
@@ -85,9 +105,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Groups(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest groups first, and see that nobody makes the smoke grid a second time."""
     for item in items:
+        if item.nodeid.startswith(_TRAINS):
+            item.add_marker(pytest.mark.trains)
         if "smoke" in getattr(item, "fixturenames", ()) and _group(item.nodeid) != "smoke":
             raise pytest.UsageError(
                 f"{item.nodeid}: needs the smoke grid; list its file in _SHARED"
