@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmlego.models.layers.frontend import FusionModel
 from mmlego.models.token_models.flexmoe import FlexMoE
 from mmlego.models.token_models.fusemoe import FuseMoE
 from mmlego.models.token_models.limoe import LIMoE
@@ -11,4 +10,4 @@ from mmlego.models.token_models.mult import MulT
 from mmlego.models.token_models.muse import MUSE
 from mmlego.models.token_models.tensor_fusion import TensorFusion
 
-__all__ = ["FlexMoE", "FuseMoE", "FusionModel", "LIMoE", "MAGGate", "MUSE", "MulT", "TensorFusion"]
+__all__ = ["FlexMoE", "FuseMoE", "LIMoE", "MAGGate", "MUSE", "MulT", "TensorFusion"]
