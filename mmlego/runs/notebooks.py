@@ -16,6 +16,7 @@ import yaml
 
 from mmlego.bench.settings import unknown_name
 from mmlego.bench.store.code import notebook_digest
+from mmlego.data.cards.suggest import did_you_mean
 from mmlego.data.paths import project_root
 from mmlego.errors import RunError, SettingsError
 
@@ -35,7 +36,7 @@ def notebook_path(name: str | Path) -> Path:
         known = sorted(file.stem for file in (project_root() / "notebooks").glob("*.ipynb"))
         raise RunError(
             f"notebook '{name}': expected one of {known} or a path to a notebook; {path} does not "
-            "exist"
+            f"exist{did_you_mean(path.stem, known)}"
         )
     return path
 

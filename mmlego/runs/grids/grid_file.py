@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmlego.bench.settings import MANUAL, unknown_name
+from mmlego.data.paths import project_root
 from mmlego.errors import RunError, SettingsError
 from mmlego.runs.catalogue import notebook_entry
 
@@ -132,6 +133,12 @@ def read_grid(path: str | Path) -> Grid:
     """
     try:
         return Grid(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        here = sorted(file.name for file in (project_root() / "experiments").glob("*.yaml"))
+        raise RunError(
+            f"grid {path}: cannot be read (no such file); the grids of the project are "
+            f"{', '.join(here)} in experiments/"
+        ) from None
     except OSError as problem:
         raise RunError(f"grid {path}: cannot be read ({problem.strerror})") from None
     except ValidationError as problem:
